@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ type decoder struct {
 	file     string
 	at       map[string]mark // where the value of each key path starts
 	meant    map[string]bool // key paths that a misspelt key was probably meant to be
+	unread   map[string]bool // key paths whose value has the wrong shape
 	problems Problems
 }
 
@@ -45,7 +47,7 @@ type mark struct{ line, column int }
 // decodeYAML reads the one document of src into v, a pointer to a struct whose
 // fields have yaml tags. Defaults are filled in before a struct is read.
 func decodeYAML(file string, src []byte, v any) *decoder {
-	d := &decoder{file: file, at: map[string]mark{}, meant: map[string]bool{}}
+	d := &decoder{file: file, at: map[string]mark{}, meant: map[string]bool{}, unread: map[string]bool{}}
 	defaults(v)
 	if root := d.document(src); root != nil {
 		d.value(root, reflect.ValueOf(v).Elem(), "")
@@ -91,7 +93,17 @@ func (d *decoder) syntax(src []byte, err error) {
 		return
 	}
 	at := mark{load.Mark.Line, load.Mark.Column}
-	d.add(at, "", "is not YAML: "+load.Message, syntaxHint(lineOf(src, at.line), load.Message))
+	hint := cmp.Or(blankHint(lineOf(src, at.line)), blankHint(lineOf(src, at.line-1)))
+	switch {
+	case hint != "":
+	case strings.Contains(load.ContextMsg, "flow"):
+		hint = fmt.Sprintf("the [ or { that stands in line %d is not closed, or a comma is missing", load.ContextMark.Line)
+	case strings.Contains(load.Message, "mapping values"):
+		hint = `put a text that contains ": " in quotes, or align the key with its neighbours`
+	case strings.Contains(load.Message, "did not find expected"):
+		hint = "look for a missing ] } or quote, or for a line that is not aligned with its neighbours"
+	}
+	d.add(at, "", "is not YAML: "+load.Message, hint)
 }
 
 func lineOf(src []byte, n int) string {
@@ -102,19 +114,16 @@ func lineOf(src []byte, n int) string {
 	return lines[n-1]
 }
 
-func syntaxHint(line, msg string) string {
+// blankHint names the blanks that indent a line and are not blanks for YAML.
+func blankHint(line string) string {
 	indent := line[:len(line)-len(strings.TrimLeft(line, " \t\u3000\u00a0"))]
 	switch {
 	case strings.Contains(indent, "\t"):
-		return "a tab indents this line: YAML wants blanks"
+		return "a tab indents this line or the one above: YAML wants blanks"
 	case strings.Contains(indent, "\u3000"):
-		return "a full-width blank (U+3000) indents this line: YAML wants ordinary blanks"
+		return "a full-width blank (U+3000) indents this line or the one above: YAML wants ordinary blanks"
 	case strings.Contains(indent, "\u00a0"):
-		return "a no-break space (U+00A0) indents this line: YAML wants ordinary blanks"
-	case strings.Contains(msg, "mapping values"):
-		return "put a text that contains \": \" in quotes, or align the key with its neighbours"
-	case strings.Contains(msg, "did not find expected"):
-		return "look for a missing ] } or quote, or for a line that is not aligned with its neighbours"
+		return "a no-break space (U+00A0) indents this line or the one above: YAML wants ordinary blanks"
 	}
 	return ""
 }
@@ -166,6 +175,7 @@ func hintOf(err error) string {
 }
 
 func (d *decoder) mismatch(n *yaml.Node, path, want string) {
+	d.unread[path] = true
 	got := map[yaml.Kind]string{yaml.MappingNode: "keys and values", yaml.SequenceNode: "a list", yaml.ScalarNode: "one value"}[n.Kind]
 	d.add(d.at[path], path, fmt.Sprintf("wants %s, not %s", want, got), "")
 }

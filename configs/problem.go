@@ -111,7 +111,7 @@ func (ps Problems) Warnings() Problems {
 
 // private is a line that may hold a password: it is never quoted, since
 // problems end in logs.
-var private = regexp.MustCompile(`(?i)pass|hash`)
+var private = regexp.MustCompile(`(?i)pass|hash|://[^/\s]*@`)
 
 // inFile sorts the problems of one file and quotes its lines for the excerpts.
 func (ps Problems) inFile(src []byte) Problems {

@@ -39,14 +39,17 @@ func (v validation) warn(key, hint, format string, args ...any) {
 }
 
 func (v validation) place(key string) mark {
-	for key != "" {
-		if at, found := v.d.at[key]; found {
+	for {
+		at, found := v.d.at[key]
+		if found || key == "" {
 			return at
 		}
-		key = key[:max(strings.LastIndexAny(key, ".["), 0)]
+		key = parent(key)
 	}
-	return v.d.at[""]
 }
+
+// parent is the key path that key is part of; "" is the whole file.
+func parent(key string) string { return key[:max(strings.LastIndexAny(key, ".["), 0)] }
 
 // set tells whether the file has the key; a value with a mistake counts.
 func (v validation) set(key string) bool {
@@ -65,10 +68,25 @@ func (v validation) broken(key string) bool {
 	return false
 }
 
-// want reports a key that must be there.
+// want reports a key that must be there, unless a mistake explains already why
+// it is not.
 func (v validation) want(key string, present bool, hint string) {
-	if !present && !v.broken(key) && !v.d.meant[key] {
+	if !present && !v.broken(key) && !v.lost(key) {
 		v.fail(key, hint, "is missing")
+	}
+}
+
+// lost tells whether the key is misspelt in the file, or lies in something that
+// could not be read.
+func (v validation) lost(key string) bool {
+	for {
+		if v.d.meant[key] || v.d.unread[key] {
+			return true
+		}
+		if key == "" {
+			return false
+		}
+		key = parent(key)
 	}
 }
 
@@ -132,11 +150,8 @@ func (v validation) tls() {
 
 func (v validation) agency() {
 	if !v.set("agency") {
-		if v.d.meant["agency"] {
-			return
-		}
-		v.fail("agency", "add name, licence, address, contact and privacy_policy of the recruiting agency: the law wants them on every page",
-			"is missing")
+		v.want("agency", false,
+			"add name, licence, address, contact and privacy_policy of the recruiting agency: the law wants them on every page")
 		return
 	}
 	a := v.c.Agency
@@ -262,7 +277,7 @@ func (v validation) publicURL(c *Company, key string) {
 
 func (v validation) loopbackOnly() bool {
 	for _, a := range v.c.Listen.SMTP {
-		if !a.Loopback() {
+		if a != "" && !a.Loopback() {
 			return false
 		}
 	}
