@@ -25,7 +25,7 @@ var Sample []byte
 // Config is the configuration file of the relay.
 type Config struct {
 	// Where the relay listens. A change needs a restart.
-	Listen Listen `yaml:"listen"`
+	Listen Listen `yaml:"listen" jsonschema:"required"`
 	// Name of this host in greetings, EHLO and Received lines; empty for the name the system knows.
 	// A change needs a restart.
 	Hostname string `yaml:"hostname"`
@@ -37,7 +37,7 @@ type Config struct {
 	// Back it up apart from the store: without it no link works. A change needs a restart.
 	SecretFile Path `yaml:"secret_file"`
 	// The recruiting agency that candidates may turn to; shown on every page, as the law demands.
-	Agency Agency `yaml:"agency"`
+	Agency Agency `yaml:"agency" jsonschema:"required"`
 	// What is logged, and how. A change needs a restart.
 	Log Log `yaml:"log"`
 	// Bounds on what one client and one message may use. A change needs a restart.
@@ -50,7 +50,7 @@ type Config struct {
 	// A bare CR is always refused. A change needs a restart.
 	BareNewline BareNewline `yaml:"bare_newline"`
 	// The companies whose mail passes through.
-	Companies []Company `yaml:"companies"`
+	Companies []Company `yaml:"companies" jsonschema:"required"`
 
 	file     string
 	hash     string // of the file's bytes
@@ -60,16 +60,16 @@ type Config struct {
 // Listen is where the relay can be reached.
 type Listen struct {
 	// Addresses that take mail.
-	SMTP []Address `yaml:"smtp"`
+	SMTP []Address `yaml:"smtp" jsonschema:"required"`
 	// Address of the pages that candidates see. Put a web server with TLS in front of it.
-	Web Address `yaml:"web"`
+	Web Address `yaml:"web" jsonschema:"required"`
 	// Address of metrics, health, reload and report. It has no password: keep it on loopback.
 	Admin Address `yaml:"admin"`
 	// Load balancers that speak the PROXY protocol to us.
 	ProxyProtocol []Network `yaml:"proxy_protocol"`
 }
 
-// TLS is the server certificate and who may show a client certificate.
+// TLS is the server's certificate, and whose client certificates are believed.
 type TLS struct {
 	// File with the certificate and its chain, PEM.
 	Cert Path `yaml:"cert"`
@@ -82,15 +82,15 @@ type TLS struct {
 // Agency is the licensed recruiting agency.
 type Agency struct {
 	// Legal name.
-	Name string `yaml:"name"`
+	Name string `yaml:"name" jsonschema:"required"`
 	// Number of the licence for fee-charging employment placement, such as 13-ユ-123456.
-	Licence Licence `yaml:"licence"`
+	Licence Licence `yaml:"licence" jsonschema:"required"`
 	// Postal address.
-	Address string `yaml:"address"`
+	Address string `yaml:"address" jsonschema:"required"`
 	// Where candidates can ask: mail address or telephone number.
-	Contact string `yaml:"contact"`
+	Contact string `yaml:"contact" jsonschema:"required"`
 	// Web address of the privacy policy.
-	PrivacyPolicy URL `yaml:"privacy_policy"`
+	PrivacyPolicy URL `yaml:"privacy_policy" jsonschema:"required"`
 }
 
 // Log says what is logged.
@@ -155,18 +155,18 @@ type Retention struct {
 // Company is one company whose outgoing mail passes through the relay.
 type Company struct {
 	// Short name in the store, in metrics and in reports; never change it.
-	ID ID `yaml:"id"`
+	ID ID `yaml:"id" jsonschema:"required"`
 	// Name as candidates know it.
-	Name string `yaml:"name"`
+	Name string `yaml:"name" jsonschema:"required"`
 	// Mail domains of the company, subdomains included. Own addresses are never candidates.
-	Domains []Domain `yaml:"domains"`
+	Domains []Domain `yaml:"domains" jsonschema:"required"`
 	// Web address that links begin with; best a host of the company's own.
-	PublicURL URL `yaml:"public_url"`
+	PublicURL URL `yaml:"public_url" jsonschema:"required"`
 	// Who may send mail as this company.
 	Accept Accept `yaml:"accept"`
 	// Mail servers that take the company's mail, tried in order: smtp:// (STARTTLS, verified), smtps://
 	// (TLS from the first byte), or smtp+insecure:// (plain text).
-	Upstream []Upstream `yaml:"upstream"`
+	Upstream []Upstream `yaml:"upstream" jsonschema:"required"`
 	// User and password at the upstream.
 	UpstreamAuth UpstreamAuth `yaml:"upstream_auth"`
 	// insert edits; observe decides and counts, and changes nothing; off passes everything on.
@@ -192,7 +192,7 @@ type Company struct {
 	Burst Burst `yaml:"burst"`
 }
 
-// Accept says which clients are this company. One of the ways is enough.
+// Accept says who may send mail as this company. One of the ways is enough.
 type Accept struct {
 	// Networks that may send without a password.
 	Networks []Network `yaml:"networks"`
@@ -205,9 +205,9 @@ type Accept struct {
 // User is a client that logs in.
 type User struct {
 	// Name at login.
-	Name string `yaml:"name"`
+	Name string `yaml:"name" jsonschema:"required"`
 	// bcrypt or argon2id hash of the password, as "careerrelay hash" prints it.
-	Hash Hash `yaml:"hash"`
+	Hash Hash `yaml:"hash" jsonschema:"required"`
 	// Sender domains that the user is bound to; empty for any.
 	Domains []Domain `yaml:"domains"`
 }
