@@ -3,7 +3,6 @@ package configs
 import (
 	"bytes"
 	"crypto/rand"
-	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
 	"errors"
@@ -53,7 +52,6 @@ type Config struct {
 	Companies []Company `yaml:"companies" jsonschema:"required"`
 
 	file     string
-	hash     string // of the file's bytes
 	warnings Problems
 }
 
@@ -275,7 +273,7 @@ func Load(path string) (*Config, error) {
 // Parse is Load for a file that was read already. Relative paths start from the
 // folder of path.
 func Parse(path string, src []byte) (*Config, error) {
-	c := &Config{file: path, hash: sum(src)}
+	c := &Config{file: path}
 	d := decodeYAML(path, src, c)
 	if d.parsed() {
 		validate(c, d)
@@ -286,11 +284,6 @@ func Parse(path string, src []byte) (*Config, error) {
 	}
 	c.warnings = d.problems
 	return c, nil
-}
-
-func sum(b []byte) string {
-	h := sha256.Sum256(b)
-	return hex.EncodeToString(h[:])
 }
 
 // File is the name the configuration was loaded from.
