@@ -107,30 +107,42 @@ func TestReloadKeepsOld(t *testing.T) {
 	}
 }
 
-func TestReloadBySignalAndPoll(t *testing.T) {
+func TestReloadPoll(t *testing.T) {
+	r := newReloading(t)
+	r.poll()
+	if len(r.applied) != 0 {
+		t.Error("an unchanged file was applied")
+	}
+	r.write(t, sampleWith(t, "mode: insert", "mode: off"))
+	r.poll()
+	r.poll()
+	if got := (<-r.applied).Companies[0].Mode; got != configs.Off || len(r.applied) != 0 {
+		t.Errorf("applied mode %q, and %d more", got, len(r.applied))
+	}
+	r.write(t, sampleWith(t, "mode: insert", "mode: inset"))
+	r.poll()
+	failed := r.seen
+	r.poll()
+	if r.seen != failed || testutil.ToFloat64(r.successful) != 0 {
+		t.Error("a bad file must be tried once, not at each poll")
+	}
+}
+
+func TestReloadRun(t *testing.T) {
 	r := newReloading(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	hup, tick, done := make(chan os.Signal), make(chan time.Time), make(chan struct{})
 	go func() { r.run(ctx, hup, tick); close(done) }()
 
-	tick <- time.Time{} // nothing changed
-	r.write(t, sampleWith(t, "mode: insert", "mode: off"))
-	tick <- time.Time{}
-	if got := (<-r.applied).Companies[0].Mode; got != configs.Off {
-		t.Errorf("poll applied mode %q", got)
-	}
-	r.write(t, sampleWith(t, "mode: insert", "mode: inset"))
-	tick <- time.Time{}
-	tick <- time.Time{} // the bad file is tried once, not at each poll
 	hup <- os.Interrupt
-	r.write(t, sampleWith(t, "mode: insert", "mode: observe"))
-	hup <- os.Interrupt
-	if got := (<-r.applied).Companies[0].Mode; got != configs.Observe {
+	if got := (<-r.applied).Companies[0].Mode; got != configs.Insert {
 		t.Errorf("signal applied mode %q", got)
+	}
+	r.write(t, sampleWith(t, "mode: insert", "mode: observe"))
+	tick <- time.Time{}
+	if got := (<-r.applied).Companies[0].Mode; got != configs.Observe {
+		t.Errorf("poll applied mode %q", got)
 	}
 	cancel()
 	<-done
-	if len(r.applied) > 0 {
-		t.Errorf("applied %d times more than files changed", len(r.applied))
-	}
 }
