@@ -35,6 +35,11 @@ type Config struct {
 	// File with the key that makes tokens and address hashes; made on the first start, mode 0600.
 	// Back it up apart from the store: without it no link works. A change needs a restart.
 	SecretFile Path `yaml:"secret_file"`
+	// File with the key that seals candidates' profiles; made on the first start, mode 0600. Back it up
+	// apart from the store. A change needs a restart.
+	ProfileKeyFile Path `yaml:"profile_key_file"`
+	// Earlier profile keys that still open what they sealed. A change needs a restart.
+	OldProfileKeyFiles []Path `yaml:"old_profile_key_files"`
 	// The recruiting agency that candidates may turn to; shown on every page, as the law demands.
 	Agency Agency `yaml:"agency" jsonschema:"required"`
 	// What is logged, and how. A change needs a restart.
@@ -234,6 +239,7 @@ func defaults(v any) {
 	case *Config:
 		c.Store = "bbolt:data/careerrelay.db"
 		c.SecretFile = "data/secret"
+		c.ProfileKeyFile = "data/profile-key"
 		c.Log = Log{Level: "info", Format: "text"}
 		c.Limits = Limits{
 			MessageSize: 50e6, Window: 1 << 20, Connections: 2000, ConnectionsPerIP: 100, Recipients: 1000,
@@ -299,19 +305,40 @@ func (c *Config) Path(p Path) string { return resolve(filepath.Dir(c.file), stri
 const secretSize = 32
 
 // Secret reads the key of the tokens, and makes it (mode 0600) if there is none.
-func (c *Config) Secret() ([]byte, error) {
-	path := c.Path(c.SecretFile)
+func (c *Config) Secret() ([]byte, error) { return c.key("secret_file", c.SecretFile, true) }
+
+// ProfileKeys reads the keys that seal profiles, the current one first, and
+// makes that one if there is none.
+func (c *Config) ProfileKeys() ([][]byte, error) {
+	current, err := c.key("profile_key_file", c.ProfileKeyFile, true)
+	if err != nil {
+		return nil, err
+	}
+	keys := [][]byte{current}
+	for _, old := range c.OldProfileKeyFiles {
+		key, err := c.key("old_profile_key_files", old, false)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// key reads one key file, and makes it if it may.
+func (c *Config) key(name string, file Path, create bool) ([]byte, error) {
+	path := c.Path(file)
 	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if create && errors.Is(err, fs.ErrNotExist) {
 		raw, err = makeSecret(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read secret_file: %w; it must be readable by the relay's user alone", err)
+		return nil, fmt.Errorf("read %s: %w; the relay's user must be able to read and make it", name, err)
 	}
 	key, err := hex.DecodeString(string(bytes.TrimSpace(raw)))
 	if err != nil || len(key) != secretSize {
-		return nil, fmt.Errorf("read secret_file: %s does not hold %d hexadecimal digits; "+
-			"put the right file back from the backup, or remove it (all links sent so far end then)", path, 2*secretSize)
+		return nil, fmt.Errorf("read %s: %s does not hold %d hexadecimal digits; put the right file back from the backup "+
+			"(a new one ends all links, or closes all profiles)", name, path, 2*secretSize)
 	}
 	return key, nil
 }

@@ -182,8 +182,8 @@ func (u *Upstream) parse(text string) error {
 	default:
 		return hinted(hint, "%q is not a way to reach a mail server", p.Scheme+"://")
 	}
-	if _, set := p.User.Password(); set {
-		return hinted("put user and password below upstream_auth", "a password in the file would be shown to everyone who reads it")
+	if p.User != nil {
+		return hinted("put user and password below upstream_auth", "user and password do not belong into the address")
 	}
 	if p.Path != "" || p.RawQuery != "" || p.Fragment != "" {
 		return hinted(hint, "%q has more than host and port", text)
