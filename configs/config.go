@@ -111,6 +111,8 @@ type Limits struct {
 	MessageSize Size `yaml:"message_size"`
 	// Bytes of a message that are kept in memory; the rest goes to an unlinked temporary file.
 	Window Size `yaml:"window"`
+	// Bytes of all messages in flight that are kept in memory.
+	Memory Size `yaml:"memory"`
 	// Connections at a time.
 	Connections int `yaml:"connections"`
 	// Connections at a time from one address.
@@ -189,7 +191,8 @@ type Company struct {
 	// What happens to mail that is signed already, where an edit would break the signature:
 	// skip passes it unedited, insert edits it all the same (a hop after us signs).
 	DKIM DKIM `yaml:"dkim"`
-	// What happens to a message with several candidates: pass leaves it unedited.
+	// What happens to a message with several candidates: pass leaves it unedited;
+	// split sends one message with one link to each.
 	Recipients Recipients `yaml:"recipients"`
 	// Guard against a run of links that nobody meant.
 	Burst Burst `yaml:"burst"`
@@ -242,12 +245,12 @@ func defaults(v any) {
 		c.ProfileKeyFile = "data/profile-key"
 		c.Log = Log{Level: "info", Format: "text"}
 		c.Limits = Limits{
-			MessageSize: 50e6, Window: 1 << 20, Connections: 2000, ConnectionsPerIP: 100, Recipients: 1000,
+			MessageSize: 50e6, Window: 1 << 20, Memory: 24 << 20, Connections: 2000, ConnectionsPerIP: 100, Recipients: 1000,
 			Received: 50, HeaderBytes: 1 << 20, Parts: 1000, Depth: 20, TextBytes: 1 << 20,
 		}
 		c.Timeouts = Timeouts{
 			Command: seconds(300), Data: seconds(180), Connect: seconds(20), Reply: seconds(60),
-			Transaction: seconds(90), Drain: seconds(100),
+			Transaction: seconds(85), Drain: seconds(100),
 		}
 		c.Retention = Retention{Unused: Duration(30 * day), Profile: Duration(30 * day), Records: Duration(3 * 366 * day)}
 		c.BareNewline = "normalise"

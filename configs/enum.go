@@ -38,7 +38,7 @@ const (
 func (Mode) choices() []string        { return []string{"insert", "observe", "off"} }
 func (Wording) choices() []string     { return []string{"short", "standard", "warm"} }
 func (DKIM) choices() []string        { return []string{"skip", "insert"} }
-func (Recipients) choices() []string  { return []string{"pass"} }
+func (Recipients) choices() []string  { return []string{"pass", "split"} }
 func (BareNewline) choices() []string { return []string{"normalise", "reject"} }
 func (Level) choices() []string       { return []string{"debug", "info", "warn", "error"} }
 func (LogFormat) choices() []string   { return []string{"text", "json"} }

@@ -68,7 +68,7 @@ func TestSample(t *testing.T) {
 	if s.ID != "sample" || s.Mode != Insert || s.Ratio != 10 || time.Duration(s.LinkLife) != 90*24*time.Hour {
 		t.Errorf("company = %+v", s)
 	}
-	if got := c.Timeouts.Transaction.String(); got != "1m30s" {
+	if got := c.Timeouts.Transaction.String(); got != "1m25s" {
 		t.Errorf("default transaction time = %s", got)
 	}
 	embedded, err := Parse("careerrelay.yaml", Sample)

@@ -172,7 +172,7 @@ func (v validation) agency() {
 func (v validation) bounds() {
 	l := v.c.Limits
 	for key, n := range map[string]int64{
-		"message_size": int64(l.MessageSize), "window": int64(l.Window), "connections": int64(l.Connections),
+		"message_size": int64(l.MessageSize), "window": int64(l.Window), "memory": int64(l.Memory), "connections": int64(l.Connections),
 		"connections_per_ip": int64(l.ConnectionsPerIP), "recipients": int64(l.Recipients), "received": int64(l.Received),
 		"header_bytes": int64(l.HeaderBytes), "parts": int64(l.Parts), "depth": int64(l.Depth), "text_bytes": int64(l.TextBytes),
 	} {
