@@ -48,6 +48,10 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// How long each step may take. A change needs a restart.
 	Timeouts Timeouts `yaml:"timeouts"`
+	// Registrations that earn a company one free introduction. A change needs a restart.
+	Ratio int `yaml:"ratio"`
+	// How long a link works. A change needs a restart.
+	LinkLife Duration `yaml:"link_life"`
 	// How long what is kept is kept.
 	Retention Retention `yaml:"retention"`
 	// What happens to a line that ends in a bare LF: normalise it to CRLF, or reject the message.
@@ -182,10 +186,6 @@ type Company struct {
 	Release []string `yaml:"release"`
 	// Wording of the block: short, standard or warm. A rule may ask for another.
 	Wording Wording `yaml:"wording"`
-	// Registrations that earn one free introduction.
-	Ratio int `yaml:"ratio"`
-	// How long a link works.
-	LinkLife Duration `yaml:"link_life"`
 	// Test mode: links work, nothing is ever counted.
 	Test bool `yaml:"test"`
 	// What happens to mail that is signed already, where an edit would break the signature:
@@ -243,6 +243,8 @@ func defaults(v any) {
 		c.Store = "bbolt:data/careerrelay.db"
 		c.SecretFile = "data/secret"
 		c.ProfileKeyFile = "data/profile-key"
+		c.Ratio = 10
+		c.LinkLife = Duration(90 * day)
 		c.Log = Log{Level: "info", Format: "text"}
 		c.Limits = Limits{
 			MessageSize: 50e6, Window: 1 << 20, Memory: 24 << 20, Connections: 2000, ConnectionsPerIP: 100, Recipients: 1000,
@@ -258,8 +260,6 @@ func defaults(v any) {
 		c.Mode = "insert"
 		c.Rules = []string{"builtin:ja", "builtin:en"}
 		c.Wording = "standard"
-		c.Ratio = 10
-		c.LinkLife = Duration(90 * day)
 		c.DKIM = "skip"
 		c.Recipients = "pass"
 		c.Burst = Burst{Insertions: 500, Window: seconds(3600)}

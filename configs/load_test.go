@@ -65,7 +65,7 @@ func TestSample(t *testing.T) {
 		t.Errorf("the sample has warnings: %v", c.Warnings())
 	}
 	s := c.Companies[0]
-	if s.ID != "sample" || s.Mode != Insert || s.Ratio != 10 || time.Duration(s.LinkLife) != 90*24*time.Hour {
+	if s.ID != "sample" || s.Mode != Insert || c.Ratio != 10 || time.Duration(c.LinkLife) != 90*24*time.Hour {
 		t.Errorf("company = %+v", s)
 	}
 	if got := c.Timeouts.Transaction.String(); got != "1m25s" {

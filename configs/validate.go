@@ -197,6 +197,12 @@ func (v validation) bounds() {
 const recordsFloor = Duration(3 * 366 * day)
 
 func (v validation) retention() {
+	if v.c.Ratio < 1 && !v.broken("ratio") {
+		v.fail("ratio", "", "must be 1 or more")
+	}
+	if time.Duration(v.c.LinkLife) < day && !v.broken("link_life") {
+		v.fail("link_life", "90d is the default", "must be at least 1d: candidates read mail late")
+	}
 	if v.c.Retention.Records < recordsFloor && !v.broken("retention.records") {
 		v.fail("retention.records", "write 3y or more", "records of consent and hand-over must be kept for three years by law, not %s",
 			v.c.Retention.Records)
@@ -231,12 +237,6 @@ func (v validation) company(c *Company, key string) {
 	v.want(key+".upstream", len(c.Upstream) > 0, "name the mail server that takes the company's mail, such as smtp://mx.example.co.jp:25")
 	v.publicURL(c, key)
 	v.users(c, key)
-	if c.Ratio < 1 && !v.broken(key+".ratio") {
-		v.fail(key+".ratio", "", "must be 1 or more")
-	}
-	if time.Duration(c.LinkLife) < day && !v.broken(key+".link_life") {
-		v.fail(key+".link_life", "90d is the default", "must be at least 1d: candidates read mail late")
-	}
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
 	}
