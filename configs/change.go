@@ -15,9 +15,14 @@ import (
 const builtin = "builtin:"
 
 // Files are the files that decide what the relay does and are read again on a
-// reload: the configuration and the rule files it names.
+// reload: the configuration, the certificate and the rule files it names.
 func (c *Config) Files() []string {
 	files := []string{c.file}
+	for _, p := range []Path{c.TLS.Cert, c.TLS.Key, c.TLS.ClientCA} {
+		if p != "" {
+			files = append(files, c.Path(p))
+		}
+	}
 	for _, company := range c.Companies {
 		for _, rule := range company.Rules {
 			if !strings.HasPrefix(rule, builtin) {

@@ -28,7 +28,8 @@ type Config struct {
 	// Name of this host in greetings, EHLO and Received lines; empty for the name the system knows.
 	// A change needs a restart.
 	Hostname string `yaml:"hostname"`
-	// Certificate for STARTTLS and for client certificates. A change needs a restart.
+	// Certificate for STARTTLS and for client certificates. New file contents are taken into use by a
+	// reload; other file names need a restart.
 	TLS TLS `yaml:"tls"`
 	// Where referrals are kept: bbolt:FILE. A change needs a restart.
 	Store Store `yaml:"store"`
