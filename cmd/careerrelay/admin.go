@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -61,7 +59,7 @@ func (a admin) reportNow(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = writeReport(w, counts) // the reader went away
+	_ = writeJSON(w, reportRows(counts)) // the reader went away
 }
 
 // reportRow is one company in the output of report: a contract for scripts.
@@ -91,12 +89,3 @@ func reportRows(counts []store.Counts) []reportRow {
 	}
 	return rows
 }
-
-func writeReport(w interface{ Write([]byte) (int, error) }, counts []store.Counts) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(reportRows(counts))
-}
-
-// errServerDown: nothing answers at the admin address.
-var errServerDown = errors.New("the server does not run")
