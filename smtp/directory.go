@@ -18,6 +18,7 @@ type directory struct {
 type company struct {
 	Company
 	upstream upstream
+	editor   editor
 	burst    *burst
 }
 
@@ -65,7 +66,7 @@ func (c *company) connect(old *company) error {
 	if old != nil && old.Burst == c.Burst {
 		c.burst = old.burst
 	}
-	c.upstream = c.fake
+	c.upstream, c.editor = c.Company.upstream, c.Company.editor
 	return nil
 }
 

@@ -3,12 +3,8 @@ package smtp
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,17 +81,18 @@ type Company struct {
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
 
-	Upstream Upstream
-	Mode     Mode // "" is insert
-	Test     bool // links work, nothing is counted
+	Mode Mode // "" is insert
+	Test bool // links work, nothing is counted
 
-	Rules      *rewrite.Rules
 	Release    []string // rules that may insert; empty for all
 	Wording    string
 	Agency     string // name of the agency, for the block
 	DKIM       DKIM   // "" is skip
 	Recipients Recipients
 	Burst      Burst
+
+	upstream upstream // the seams for tests
+	editor   editor
 }
 
 // User is a client that logs in.

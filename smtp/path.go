@@ -25,11 +25,11 @@ type option struct {
 }
 
 var (
-	errSyntax     = errors.New("syntax error in command")
-	errBadPath    = errors.New("malformed address")
-	errBadOption  = errors.New("malformed parameter")
-	errLongPath   = errors.New("address is too long")
-	errNotASCII   = errors.New("address is not ASCII and SMTPUTF8 was not given")
+	errSyntax        = errors.New("syntax error in command")
+	errBadPath       = errors.New("malformed address")
+	errBadOption     = errors.New("malformed parameter")
+	errLongPath      = errors.New("address is too long")
+	errNotASCII      = errors.New("address is not ASCII and SMTPUTF8 was not given")
 	errUnknownOption = errors.New("parameter was not offered")
 )
 

@@ -8,10 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/pires/go-proxyproto"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -91,24 +94,24 @@ func (p *Proxy) ServeTLS(ctx context.Context, l net.Listener) error {
 }
 
 func (p *Proxy) serve(ctx context.Context, l net.Listener, implicit bool) error {
+	defer l.Close() // a second Close is no harm
+	ctx, drain := context.WithCancel(ctx)
+	defer drain()
+	defer context.AfterFunc(ctx, func() { l.Close() })()
 	// Sessions outlive ctx, so that their transactions can end in peace; hard
 	// ends them too.
 	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	defer context.AfterFunc(ctx, func() { l.Close() })()
 	var running sync.WaitGroup
 	running.Go(func() { p.countTraffic(ctx) })
 	err := p.acceptClients(ctx, l, func(conn net.Conn) {
 		running.Go(func() { p.talk(ctx, hard, conn, implicit) })
 	})
-	if err != nil {
-		stop() // the listener is lost; nobody told the clients to go
-	}
-	defer context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(p.o.Timeouts.Drain, stop)
-		context.AfterFunc(hard, func() { timer.Stop() })
-	})()
+	drain() // also when the listener failed
+	timer := time.AfterFunc(p.o.Timeouts.Drain, stop)
+	defer timer.Stop()
 	running.Wait()
+	p.FlushTraffic(ctx)
 	return err
 }
 

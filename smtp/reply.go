@@ -80,6 +80,7 @@ var replies = []struct {
 	{errAuthNeeded, say(530, "5.7.0 Authentication required")},
 	{errDraining, say(421, "4.3.2 Relay is restarting, try again")},
 	{errTooMany, say(421, "4.7.0 Too many connections, try again later")},
+	{errStalled, say(451, "4.4.2 Timeout while receiving the message")},
 	{errSpool, say(452, "4.3.1 Not enough storage, try again later")},
 	{errNotASCII, say(553, "5.6.7 Address needs SMTPUTF8")},
 	{errUnknownOption, say(555, "5.5.4 Parameter not supported")},

@@ -182,8 +182,12 @@ func (s *spool) WriteTo(w io.Writer) (int64, error) {
 	return written, nil
 }
 
-// Close gives the memory and the file back. The spool is empty afterwards.
+// Close gives the memory and the file back. The spool is empty afterwards; a nil
+// spool is empty always.
 func (s *spool) Close() error {
+	if s == nil {
+		return nil
+	}
 	for _, c := range s.chunks {
 		s.memory.put(c)
 	}
