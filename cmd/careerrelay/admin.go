@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +19,7 @@ type admin struct {
 	registry *prometheus.Registry
 	ready    func(context.Context) error // why mail would not be edited or taken now
 	reload   func() error
-	report   func(context.Context) ([]store.Counts, error)
+	report   func(context.Context) ([]reportRow, error)
 }
 
 func (a admin) handler() http.Handler {
@@ -53,13 +54,13 @@ func (a admin) reloadNow(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (a admin) reportNow(w http.ResponseWriter, r *http.Request) {
-	counts, err := a.report(r.Context())
+	rows, err := a.report(r.Context())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = writeJSON(w, reportRows(counts)) // the reader went away
+	_ = writeJSON(w, rows) // the reader went away
 }
 
 // reportRow is one company in the output of report: a contract for scripts.
@@ -78,7 +79,8 @@ type reportRow struct {
 	Redeemed      int64  `json:"redeemed"`
 }
 
-func reportRows(counts []store.Counts) []reportRow {
+// reportRows are the counts of each company, known ones without any mail included.
+func reportRows(counts []store.Counts, known []string) []reportRow {
 	rows := make([]reportRow, 0, len(counts)) // no companies is [], not null
 	for _, c := range counts {
 		rows = append(rows, reportRow{
@@ -86,6 +88,10 @@ func reportRows(counts []store.Counts) []reportRow {
 			OpenedHuman: c.OpenedHuman, OpenedMachine: c.OpenedMachine, OptedIn: c.OptedIn, OptedOut: c.OptedOut,
 			Counted: c.Counted, Earned: c.Earned, Redeemed: c.Redeemed,
 		})
+		known = slices.DeleteFunc(known, func(id string) bool { return id == c.Company })
+	}
+	for _, id := range known {
+		rows = append(rows, reportRow{Company: id})
 	}
 	return rows
 }

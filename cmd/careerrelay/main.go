@@ -27,8 +27,10 @@ func main() {
 
 // commands is the command line.
 type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Run the relay."`
 	Check   checkCommand   `cmd:"" help:"Check a configuration file and name every mistake."`
 	Sample  sampleCommand  `cmd:"" help:"Print a configuration to start from."`
+	Report  reportCommand  `cmd:"" help:"Print counts and credits of each company."`
 	Hash    hashCommand    `cmd:"" help:"Hash a password (from standard input) for accept.users."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

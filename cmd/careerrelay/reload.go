@@ -79,6 +79,21 @@ func (r *reloader) try() error {
 	return nil
 }
 
+// companies are the ids of the companies in use.
+func (r *reloader) companies() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return companyIDs(r.current)
+}
+
+func companyIDs(c *configs.Config) []string {
+	var ids []string
+	for _, company := range c.Companies {
+		ids = append(ids, string(company.ID))
+	}
+	return ids
+}
+
 // poll reloads if a file changed since the last try.
 func (r *reloader) poll() {
 	r.mu.Lock()

@@ -54,7 +54,7 @@ func fetchReport(ctx context.Context, config *configs.Config) ([]reportRow, erro
 		return nil, err
 	}
 	counts, err := s.Report(ctx, "")
-	return reportRows(counts), errors.Join(err, s.Close())
+	return reportRows(counts, companyIDs(config)), errors.Join(err, s.Close())
 }
 
 // askReport gets the report from the admin listener of a running relay.
