@@ -76,7 +76,7 @@ func (d *decoder) lines(src []byte) int {
 			run += lf + 1
 			d.at = lineStart
 		case cr >= 0:
-			d.pass(src[:run])
+			d.pass(src[:run+cr])
 			d.at = inLine
 			d.fail(errBareCR)
 			return run + cr + 1

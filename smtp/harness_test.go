@@ -120,7 +120,7 @@ func (t *fakeTransaction) End() {
 
 // fakeReferrals records the steps it was asked for.
 type fakeReferrals struct {
-	offer func(o store.Offer) (store.Referral, error)
+	fault func() error // of Offer
 
 	mu    sync.Mutex
 	steps []string
@@ -135,8 +135,10 @@ func (f *fakeReferrals) note(step string) {
 
 func (f *fakeReferrals) Offer(_ context.Context, o store.Offer) (store.Referral, error) {
 	f.note("offer")
-	if f.offer != nil {
-		return f.offer(o)
+	if f.fault != nil {
+		if err := f.fault(); err != nil {
+			return store.Referral{}, err
+		}
 	}
 	return store.Referral{State: store.Offered, Company: o.Company}, nil
 }

@@ -127,7 +127,8 @@ func (s *session) fillMessage(fault error) error {
 		return s.brokenTransfer(s.wire.fill())
 	}
 	patient := s.wire.deadline
-	s.wire.deadline = func() error { return s.wire.conn.SetReadDeadline(time.Now().Add(quietAfterFault)) }
+	wait := min(quietAfterFault, s.proxy.o.Timeouts.Data)
+	s.wire.deadline = func() error { return s.wire.conn.SetReadDeadline(time.Now().Add(wait)) }
 	defer func() { s.wire.deadline = patient }()
 	err := s.wire.fill()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
