@@ -16,6 +16,9 @@ import (
 	"github.com/careerrelay/careerrelay/store"
 )
 
+// maxBlock is more than the blocks of one message add to it.
+const maxBlock = 16 << 10
+
 // transit is one message on its way through the relay.
 type transit struct {
 	*mail
@@ -155,9 +158,6 @@ func (p *Proxy) offer(ctx context.Context, t *transit, o *offer) (err error) {
 		return err
 	}
 	o.edits = edits
-	if t.limit > 0 && o.Size() > t.limit { // the block must not be what makes a message too large
-		return errTooLarge
-	}
 	return nil
 }
 
@@ -223,6 +223,8 @@ func (p *Proxy) unedited(t *transit, o *offer) string {
 		return "observe"
 	case len(t.company.Release) > 0 && !slices.Contains(t.company.Release, o.verdict.Rule):
 		return "not_released"
+	case t.limit > 0 && o.Size()+maxBlock > t.limit: // the block must not be what makes it too large
+		return "size"
 	}
 	return ""
 }
