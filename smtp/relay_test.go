@@ -86,7 +86,7 @@ func TestReasons(t *testing.T) {
 		{"postmaster", nil, rejectionMail, []string{"postmaster"}, "no_candidate"},
 		{"two candidates", nil, rejectionMail, []string{"a@b.example", "c@b.example"}, "several_candidates"},
 		{"no rejection", nil, plainMail, []string{"a@b.example"}, "no_rule"},
-		{"signed", nil, signed, []string{"a@b.example"}, "signed"},
+		{"signed", nil, signed, []string{"a@b.example"}, "dkim"},
 		{"signed, policy insert", func(o *Options, _ *rig) { o.Companies[0].DKIM = InsertSigned }, signed, []string{"a@b.example"}, ""},
 		{"off", func(o *Options, _ *rig) { o.Companies[0].Mode = Off }, rejectionMail, []string{"a@b.example"}, "off"},
 		{"observe", func(o *Options, _ *rig) { o.Companies[0].Mode = Observe }, rejectionMail, []string{"a@b.example"}, "observe"},
