@@ -46,6 +46,9 @@ func FuzzTransfer(f *testing.F) {
 		if at < 0 || at > len(d.data) || d.irregular != "" {
 			return
 		}
+		if at > 0 && d.data[at-1] != '\n' && d.data[at-1] != '>' {
+			return // a block goes behind a line or a tag
+		}
 		l := &leaf{part: &Part{Encoding: name}, raw: raw, dec: d, charset: lookupCharset("utf-8")}
 		c := change{start: at, end: at, data: []byte(l.textEOL() + "今回は" + l.textEOL())}
 		in := l.insert(c)
