@@ -63,7 +63,7 @@ type Options struct {
 	LinkLife time.Duration    // how long an unused link works; store.DefaultLinkLife
 	Logger   *slog.Logger     // discards
 	Timeout  time.Duration    // wait for another process to let go of the file; 2 s
-	MaxSize  int64            // bytes; commits fail before the file grows beyond it. 0: no limit
+	MaxSize  int64            // bytes in use, at which commits fail; the file is up to 16 MiB larger. 0: no limit
 }
 
 func (o Options) withDefaults() Options {
