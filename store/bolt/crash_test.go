@@ -56,7 +56,6 @@ func TestDamage(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, last(out, 3000))
 			}
-			t.Logf("%s", last(out, 200))
 		})
 	}
 }
@@ -90,14 +89,67 @@ func child(t *testing.T, job, path string) *exec.Cmd {
 	return cmd
 }
 
+// TestDamageWhileRunning spoils the file under a running store.
+func TestDamageWhileRunning(t *testing.T) {
+	for _, how := range []string{"cut", "zero", "scramble"} {
+		t.Run(how, func(t *testing.T) {
+			path := dbPath(t)
+			filled(t, path, 400)
+			out, err := child(t, how, path).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, last(out, 3000))
+			}
+			if !strings.Contains(string(out), "broken: true") {
+				t.Errorf("the damage was not noticed:\n%s", last(out, 300))
+			}
+		})
+	}
+}
+
+// spoilRunning opens a sound store, spoils its file, and uses it.
+func spoilRunning(how, path string) error {
+	s, err := Open(path, Options{})
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	used := lastPage(b)
+	switch how {
+	case "cut":
+		err = os.Truncate(path, 8192)
+	case "zero":
+		clear(b[8192:])
+	case "scramble":
+		fill(b[8192:used], 0xa5)
+	}
+	if err == nil && how != "cut" {
+		// In place: the store has this very file mapped.
+		var f *os.File
+		if f, err = os.OpenFile(path, os.O_WRONLY, 0); err == nil {
+			_, err = f.WriteAt(b[8192:], 8192)
+			err = errors.Join(err, f.Close())
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return use(s)
+}
+
 // useDamaged opens a spoiled store of 400 sent referrals and uses it.
 func useDamaged(path string) error {
-	time.AfterFunc(20*time.Second, func() { panic("hangs") })
 	s, err := Open(path, Options{})
 	if err != nil {
 		fmt.Println("refused:", err)
 		return nil
 	}
+	return use(s)
+}
+
+func use(s *Store) error {
 	ctx := context.Background()
 	failed := 0
 	for i := range 400 {
@@ -124,8 +176,15 @@ func useDamaged(path string) error {
 		}
 	}
 	fmt.Printf("opened; %d of 400 unreadable; broken: %v\n", failed, s.broken.Load() != nil)
+	broken := s.broken.Load() != nil
 	if err := s.Close(); err != nil {
 		return fmt.Errorf("close: %w", err)
+	}
+	if broken { // the file must be free for whoever repairs it
+		_, err := Open(s.path, Options{Timeout: 50 * time.Millisecond})
+		if err == nil || errors.Is(err, ErrHeld) {
+			return fmt.Errorf("open what is broken: %v", err)
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -17,11 +18,18 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(mainTests(m))
 	case "use":
+		hangGuard()
 		os.Exit(exitCode(useDamaged(path)))
+	case "cut", "zero", "scramble":
+		hangGuard()
+		os.Exit(exitCode(spoilRunning(os.Getenv(childEnv), path)))
 	case "crash":
 		os.Exit(exitCode(writeUntilKilled(path)))
 	}
 }
+
+// hangGuard makes a helper process that hangs fail, with its stacks.
+func hangGuard() { time.AfterFunc(30*time.Second, func() { panic("hangs") }) }
 
 func exitCode(err error) int {
 	if err != nil {

@@ -307,10 +307,10 @@ func (s *Store) Close() error {
 }
 
 // release closes the database. A broken one may hold bbolt's locks for ever, so
-// only its file is closed: that frees the lock for a successor.
+// only its file is let go, for whoever repairs it.
 func (s *Store) release() error {
 	if s.broken.Load() != nil {
-		return s.file.Close()
+		return abandon(s.file)
 	}
 	return guardFaults(s.db.Close)
 }
