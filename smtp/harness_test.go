@@ -28,6 +28,7 @@ const patience = 10 * time.Second
 type fakeUpstream struct {
 	extensions    Extensions
 	extensionsErr error
+	discard       bool // keep no message
 	begin         func(path, params string) (Reply, error)
 	rcpt          func(path, params string) (Reply, error)
 	data          func(ctx context.Context, c Content) (Reply, error)
@@ -109,6 +110,10 @@ func (t *fakeTransaction) Rcpt(_ context.Context, path, params string) (Reply, e
 }
 
 func (t *fakeTransaction) Data(ctx context.Context, c Content) (Reply, error) {
+	if t.u.discard {
+		_, err := c.WriteTo(io.Discard)
+		return say(250, "2.0.0 OK"), err
+	}
 	var b bytes.Buffer
 	if _, err := c.WriteTo(&b); err != nil {
 		return Reply{}, err

@@ -24,7 +24,7 @@ const maxBlock = 16 << 10
 type transit struct {
 	*mail
 	receive func() (*spool, error) // brings the whole message, once
-	answer  func(Reply)            // tells the client, at once
+	answer  func(Reply) error      // tells the client, at once
 	hop     hop                    // for the Received line
 	log     *slog.Logger
 }
@@ -48,7 +48,7 @@ func (p *Proxy) relay(ctx context.Context, t *transit) error {
 	o, err := p.admit(t, raw)
 	if err != nil { // a loop, or a file that cannot be read again
 		reply := replyFor(err)
-		t.answer(reply)
+		p.tell(t, reply)
 		p.account(t, &o, reply, err, began)
 		return nil
 	}
@@ -59,7 +59,7 @@ func (p *Proxy) relay(ctx context.Context, t *transit) error {
 		return nil // the same steps, once for each candidate
 	}
 	reply, err := p.forward(ctx, t, &o) // the upstream's answer is our answer
-	t.answer(reply)
+	p.tell(t, reply)
 	p.settle(ctx, t, &o, reply) // confirm or void; the client has its answer already
 	p.account(t, &o, reply, err, began)
 	return nil
@@ -90,7 +90,7 @@ func (p *Proxy) notAccepted(t *transit, err error) error {
 		return err
 	}
 	reply := replyFor(err)
-	t.answer(reply)
+	p.tell(t, reply)
 	p.account(t, o, reply, err, time.Now())
 	return nil
 }
@@ -347,6 +347,15 @@ func (p *Proxy) forward(ctx context.Context, t *transit, o *offer) (Reply, error
 		return replyFor(err), err
 	}
 	return sensible(reply), nil
+}
+
+// tell answers the client. One that is gone will send again what the upstream
+// has: the only way to a duplicate, so it is counted.
+func (p *Proxy) tell(t *transit, reply Reply) {
+	if err := t.answer(reply); err != nil && reply.Class() == 2 {
+		p.metrics.unheard.Inc()
+		t.log.Warn("client was gone before it heard that its message was accepted", slog.String("transaction", t.id))
+	}
 }
 
 // settle brings the referral to the state that the upstream's answer means. It

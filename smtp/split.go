@@ -40,7 +40,7 @@ func (p *Proxy) relayEach(ctx context.Context, t *transit, o *offer) bool {
 	for i, c := range candidates {
 		all = append(all, p.sendCopy(ctx, t.copyFor(c, len(own)+i), o.copy(""), key, l))
 	}
-	t.answer(p.combine(ctx, t, o, all))
+	p.tell(t, p.combine(ctx, t, o, all))
 	return true
 }
 
