@@ -86,7 +86,7 @@ func (l *layout) markAttributions(folded []string) {
 			continue
 		}
 		line, n := strings.TrimSpace(folded[i]), 1
-		if !attribution.MatchString(line) && i+1 < l.history {
+		if strings.HasPrefix(line, "on ") && !attribution.MatchString(line) && i+1 < l.history {
 			line, n = line+" "+strings.TrimSpace(folded[i+1]), 2
 		}
 		if !attribution.MatchString(line) {

@@ -98,10 +98,10 @@ func (v *view) quoteBelow(last int) bool {
 // the mark are kept behind the block.
 func (v *view) placeholder(b Block) (placed, bool) {
 	source := v.leaf.text.text
-	for mark, text := range map[string]string{blockPlaceholder: b.Text, linkPlaceholder: b.Link} {
-		ascii := b.ASCII
+	for _, mark := range []string{blockPlaceholder, linkPlaceholder} {
+		text, ascii := b.Text, b.ASCII
 		if mark == linkPlaceholder {
-			ascii = b.Link
+			text, ascii = b.Link, b.Link
 		}
 		if v.html == nil {
 			if i := strings.Index(source, mark); i >= 0 {
