@@ -152,7 +152,7 @@ func (p *Proxy) judge(ctx context.Context, t *transit, o *offer) (letter, comman
 		return nil, command{}, err
 	}
 	o.stage = "decide"
-	o.verdict = l.decide(t.envelope(p.o.LinkHosts))
+	o.verdict = l.decide(t.envelope(p.directory.Load().linkHosts))
 	if o.reason = p.unedited(t, o, theirs); o.reason != "" {
 		return nil, command{}, nil
 	}
