@@ -21,13 +21,14 @@ import (
 // Proxy is the relay: it serves clients and carries their messages upstream.
 // All methods are safe for concurrent use.
 type Proxy struct {
-	o       Options // with defaults filled in
-	log     *slog.Logger
-	metrics *metrics
-	stamp   stamper
-	memory  memory
-	buffers dataBuffers
-	traffic traffic
+	o         Options // with defaults filled in
+	log       *slog.Logger
+	metrics   *metrics
+	stamp     stamper
+	memory    memory
+	buffers   dataBuffers
+	traffic   traffic
+	delivered delivered
 
 	directory   atomic.Pointer[directory]
 	inspections chan struct{} // one place per message that is inspected
@@ -70,7 +71,7 @@ func New(o Options) (*Proxy, error) {
 // keeps the rules it began with; each later one, also of clients that are
 // connected, has the new ones. On error the old ones stay.
 func (p *Proxy) SetCompanies(companies []Company) error {
-	next, err := newDirectory(companies, p.directory.Load())
+	next, err := newDirectory(&p.o, companies, p.directory.Load())
 	if err != nil {
 		return fmt.Errorf("set companies: %w", err)
 	}

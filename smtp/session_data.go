@@ -70,16 +70,15 @@ func (s *session) carry(receive func() (*spool, error)) {
 	err := s.proxy.relay(s.hard, &transit{
 		mail:    m,
 		receive: receive,
-		answer: func(r Reply) {
+		answer: func(r Reply) error {
 			s.answer(r)
-			_ = s.wire.flush() // a client that is gone asks again
+			return s.wire.flush()
 		},
 		hop: hop{
 			helo: s.helo, client: s.client.addr, hostname: s.proxy.o.Hostname, id: m.id,
 			protocol: protocolName(s.esmtp, m.utf8(), s.encrypted, s.client.user != ""),
 		},
-		limit: s.upstreamLimit,
-		log:   s.log,
+		log: s.log,
 	})
 	if err != nil {
 		s.closing = true

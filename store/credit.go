@@ -9,10 +9,15 @@ import "fmt"
 // Reversed referrals can bring Earned below Redeemed. The used introduction
 // stays used, and the next credits earned make up for it: see Available.
 func Tally(counted, redeemed int64, ratio int) Credits {
+	return Credits{Counted: counted, Earned: max(counted, 0) / int64(perCredit(ratio)), Redeemed: redeemed}
+}
+
+// perCredit is the number of referrals behind one credit.
+func perCredit(ratio int) int {
 	if ratio < 1 {
-		ratio = DefaultRatio
+		return DefaultRatio
 	}
-	return Credits{Counted: counted, Earned: max(counted, 0) / int64(ratio), Redeemed: redeemed}
+	return ratio
 }
 
 // Available is the number of credits that can be redeemed now.
