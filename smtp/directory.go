@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -12,6 +13,7 @@ import (
 type directory struct {
 	companies []*company
 	users     map[string]login
+	linkHosts []string // hosts that serve nothing but our links
 }
 
 // company is a Company at work.
@@ -53,11 +55,26 @@ func newDirectory(o *Options, companies []Company, old *directory) (*directory, 
 			problems = append(problems, fmt.Errorf("company %q: %w", c.ID, err))
 		}
 		d.companies = append(d.companies, c)
+		if host := ownHost(o, c.ID); host != "" && !slices.Contains(d.linkHosts, host) {
+			d.linkHosts = append(d.linkHosts, host)
+		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// ownHost is the host of the company's links if it serves nothing else: where
+// they stand below a path, the company's other pages may be there too, and any
+// mail may name them.
+func ownHost(o *Options, id string) string {
+	link, _ := o.Link(id, "")
+	u, err := url.Parse(link)
+	if err != nil || strings.Trim(u.Path, "/") != "" {
+		return ""
+	}
+	return u.Host
 }
 
 // equip gives the company its upstream, its editor and its burst guard.

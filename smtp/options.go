@@ -64,8 +64,6 @@ type Options struct {
 	// Link returns the address of a candidate's page and of its opt-out page. With
 	// no token it returns what all of the company's links begin with.
 	Link func(company string, t store.Token) (link, optOut string)
-	// LinkHosts are the hosts of such addresses: a message that holds one was here.
-	LinkHosts []string
 	StampKey  []byte
 
 	TLS           *tls.Config // nil: no STARTTLS and no AUTH; certificates through GetCertificate

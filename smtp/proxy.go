@@ -21,13 +21,14 @@ import (
 // Proxy is the relay: it serves clients and carries their messages upstream.
 // All methods are safe for concurrent use.
 type Proxy struct {
-	o       Options // with defaults filled in
-	log     *slog.Logger
-	metrics *metrics
-	stamp   stamper
-	memory  memory
-	buffers dataBuffers
-	traffic traffic
+	o         Options // with defaults filled in
+	log       *slog.Logger
+	metrics   *metrics
+	stamp     stamper
+	memory    memory
+	buffers   dataBuffers
+	traffic   traffic
+	delivered delivered
 
 	directory   atomic.Pointer[directory]
 	inspections chan struct{} // one place per message that is inspected

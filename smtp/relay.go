@@ -24,7 +24,7 @@ const maxBlock = 16 << 10
 type transit struct {
 	*mail
 	receive func() (*spool, error) // brings the whole message, once
-	answer  func(Reply)            // tells the client, at once
+	answer  func(Reply) error      // tells the client, at once
 	hop     hop                    // for the Received line
 	log     *slog.Logger
 }
@@ -48,15 +48,18 @@ func (p *Proxy) relay(ctx context.Context, t *transit) error {
 	o, err := p.admit(t, raw)
 	if err != nil { // a loop, or a file that cannot be read again
 		reply := replyFor(err)
-		t.answer(reply)
+		p.tell(t, reply)
 		p.account(t, &o, reply, err, began)
 		return nil
 	}
 	if err = p.offer(ctx, t, &o); err != nil { // inspect, decide, record, splice, prove
 		p.leaveAlone(ctx, t, &o, err) // the mail matters more than the link
 	}
+	if o.reason == severalCandidates && t.company.Recipients == SplitSeveral && p.relayEach(ctx, t, &o) {
+		return nil // the same steps, once for each candidate
+	}
 	reply, err := p.forward(ctx, t, &o) // the upstream's answer is our answer
-	t.answer(reply)
+	p.tell(t, reply)
 	p.settle(ctx, t, &o, reply) // confirm or void; the client has its answer already
 	p.account(t, &o, reply, err, began)
 	return nil
@@ -73,6 +76,7 @@ type offer struct {
 	reason    string         // why it is unedited; "" if it is edited
 	verdict   rewrite.Verdict
 	returning bool // our valid stamp is on it: it has been here
+	sevenBit  bool // the upstream takes no 8-bit octets
 	recorded  bool // referral is in the store
 	referral  store.Referral
 	token     store.Token
@@ -86,7 +90,7 @@ func (p *Proxy) notAccepted(t *transit, err error) error {
 		return err
 	}
 	reply := replyFor(err)
-	t.answer(reply)
+	p.tell(t, reply)
 	p.account(t, o, reply, err, time.Now())
 	return nil
 }
@@ -118,44 +122,55 @@ func (p *Proxy) admit(t *transit, raw *spool) (offer, error) {
 // that the original must go; so does a panic, which would else come back with
 // the client's next try, for days.
 func (p *Proxy) offer(ctx context.Context, t *transit, o *offer) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = panicError(r)
-		}
-	}()
+	defer recovered(&err)
+	letter, candidate, err := p.judge(ctx, t, o)
+	if err != nil || letter == nil {
+		return err
+	}
+	return p.edit(ctx, t, o, letter, candidate)
+}
+
+// judge inspects the message and decides. There is no letter if the message is
+// to stay as it is; o.reason says why.
+func (p *Proxy) judge(ctx context.Context, t *transit, o *offer) (letter, command, error) {
 	o.stage = "inspect"
 	candidate, reason := p.candidate(t, o)
-	if reason != "" {
-		o.reason = reason
-		return nil
+	if o.reason = reason; reason != "" {
+		return nil, command{}, nil
+	}
+	theirs, err := t.company.upstream.Extensions(ctx)
+	if err != nil {
+		return nil, command{}, err
 	}
 	leave, err := p.inspecting(ctx)
 	if err != nil {
-		return err
+		return nil, command{}, err
 	}
 	defer leave()
-	theirs, err := t.company.upstream.Extensions(ctx)
+	l, err := t.company.editor.inspect(ctx, o.raw, o.raw.Size())
 	if err != nil {
-		return err
-	}
-	letter, err := t.company.editor.inspect(ctx, o.raw, o.raw.Size())
-	if err != nil {
-		return err
+		return nil, command{}, err
 	}
 	o.stage = "decide"
-	o.verdict = letter.decide(t.envelope(p.o.LinkHosts))
+	o.verdict = l.decide(t.envelope(p.directory.Load().linkHosts))
 	if o.reason = p.unedited(t, o, theirs); o.reason != "" {
-		return nil
+		return nil, command{}, nil
 	}
+	_, eightBit := theirs["8BITMIME"]
+	o.sevenBit = !eightBit
+	return l, candidate, nil
+}
+
+// edit records the referral of the candidate and makes and proves the edits.
+func (p *Proxy) edit(ctx context.Context, t *transit, o *offer, l letter, candidate command) (err error) {
 	o.stage = "record"
 	if o.reason, err = p.record(ctx, t, o, candidate); err != nil || o.reason != "" {
 		return err
 	}
 	o.stage = "splice"
-	_, eightBit := theirs["8BITMIME"]
-	to := links{sevenBit: !eightBit}
+	to := links{sevenBit: o.sevenBit}
 	to.link, to.optOut = p.o.Link(t.company.ID, o.token)
-	edited, err := letter.splice(o.verdict, to)
+	edited, err := l.splice(o.verdict, to)
 	if err != nil {
 		return err
 	}
@@ -170,12 +185,7 @@ func (p *Proxy) offer(ctx context.Context, t *transit, o *offer) (err error) {
 // candidate is the only recipient outside the company, or the reason why the
 // message is not looked at.
 func (p *Proxy) candidate(t *transit, o *offer) (command, string) {
-	var candidates []command
-	for _, r := range t.recipients {
-		if !t.company.owns(r.domain) && r.domain != "" {
-			candidates = append(candidates, r)
-		}
-	}
+	_, candidates := t.divide()
 	switch {
 	case t.company.Mode == Off || p.switchedOff(t.company.ID):
 		return command{}, "off"
@@ -183,12 +193,27 @@ func (p *Proxy) candidate(t *transit, o *offer) (command, string) {
 		return command{}, "returned"
 	case len(candidates) == 0:
 		return command{}, "no_candidate"
-	case len(candidates) > 1:
-		return command{}, "several_candidates"
 	case o.head.signed && t.company.DKIM == SkipSigned:
 		return command{}, "dkim"
+	case len(candidates) > 1:
+		return command{}, severalCandidates
 	}
 	return candidates[0], ""
+}
+
+// severalCandidates: one text cannot carry two links.
+const severalCandidates = "several_candidates"
+
+// divide parts the recipients into the company's own and the candidates.
+func (t *transit) divide() (own, candidates []command) {
+	for _, r := range t.recipients {
+		if r.domain == "" || t.company.owns(r.domain) { // <postmaster> is nobody who applied
+			own = append(own, r)
+		} else {
+			candidates = append(candidates, r)
+		}
+	}
+	return own, candidates
 }
 
 // switchedOff tells whether the company was set to off since the transaction
@@ -292,6 +317,13 @@ func (p *Proxy) leaveAlone(ctx context.Context, t *transit, o *offer, err error)
 	o.recorded = false
 }
 
+// recovered turns a panic into an error.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = panicError(r)
+	}
+}
+
 // panicError tells what happened without the words of the message, which a
 // panic's own text could hold.
 func panicError(r any) error {
@@ -315,6 +347,15 @@ func (p *Proxy) forward(ctx context.Context, t *transit, o *offer) (Reply, error
 		return replyFor(err), err
 	}
 	return sensible(reply), nil
+}
+
+// tell answers the client. One that is gone will send again what the upstream
+// has: the only way to a duplicate, so it is counted.
+func (p *Proxy) tell(t *transit, reply Reply) {
+	if err := t.answer(reply); err != nil && reply.Class() == 2 {
+		p.metrics.unheard.Inc()
+		t.log.Warn("client was gone before it heard that its message was accepted", slog.String("transaction", t.id))
+	}
 }
 
 // settle brings the referral to the state that the upstream's answer means. It

@@ -215,7 +215,7 @@ func TestTornTLS(t *testing.T) {
 		}
 		io.Copy(io.Discard, p.in)
 		if got := r.upstream.got(); len(got) != 0 {
-			t.Errorf("torn message was forwarded: %q", got)
+			t.Errorf("torn message was forwarded: %+v", got)
 		}
 	}
 }
@@ -392,7 +392,7 @@ func TestTimeouts(t *testing.T) {
 		io.WriteString(p.conn, "\r\n.\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nX\r\n.\r\n") // may be closed already
 		p.closed()
 		if got := r.upstream.got(); len(got) != 0 {
-			t.Errorf("delivered %q", got)
+			t.Errorf("delivered %+v", got)
 		}
 	})
 	t.Run("steady", func(t *testing.T) {
@@ -476,7 +476,7 @@ func TestDrainEnds(t *testing.T) {
 	r.stop()
 	p.closed()
 	if got := r.upstream.got(); len(got) != 0 {
-		t.Errorf("delivered %q", got)
+		t.Errorf("delivered %+v", got)
 	}
 }
 

@@ -70,9 +70,9 @@ func (s *session) carry(receive func() (*spool, error)) {
 	err := s.proxy.relay(s.hard, &transit{
 		mail:    m,
 		receive: receive,
-		answer: func(r Reply) {
+		answer: func(r Reply) error {
 			s.answer(r)
-			_ = s.wire.flush() // a client that is gone asks again
+			return s.wire.flush()
 		},
 		hop: hop{
 			helo: s.helo, client: s.client.addr, hostname: s.proxy.o.Hostname, id: m.id,

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strconv"
@@ -66,7 +67,9 @@ func (s *session) mailFrom(arg string) {
 	s.mails++
 	m := &mail{id: s.transactionID(), from: from, company: who.company}
 	began := time.Now()
-	up, reply, err := m.company.upstream.Begin(s.hard, from.path, from.params)
+	ctx, cancel := context.WithTimeout(s.hard, s.proxy.o.Timeouts.Transaction)
+	defer cancel()
+	up, reply, err := m.company.upstream.Begin(ctx, from.path, from.params)
 	s.proxy.metrics.upstream.WithLabelValues("mail").Observe(time.Since(began).Seconds())
 	m.up = up
 	if err != nil {
@@ -130,7 +133,9 @@ func (s *session) offerRecipient(m *mail, to command) Reply {
 		return replyFor(m.broken)
 	}
 	began := time.Now()
-	reply, err := m.up.Rcpt(s.hard, to.path, to.params)
+	ctx, cancel := context.WithTimeout(s.hard, s.proxy.o.Timeouts.Transaction)
+	defer cancel()
+	reply, err := m.up.Rcpt(ctx, to.path, to.params)
 	s.proxy.metrics.upstream.WithLabelValues("rcpt").Observe(time.Since(began).Seconds())
 	if err != nil {
 		m.broken = err
