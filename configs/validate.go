@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -236,6 +237,7 @@ func (v validation) company(c *Company, key string) {
 	v.want(key+".public_url", c.PublicURL.Host != "", "write the web address that links begin with")
 	v.want(key+".upstream", len(c.Upstream) > 0, "name the mail server that takes the company's mail, such as smtp://mx.example.co.jp:25")
 	v.publicURL(c, key)
+	v.wordings(c, key)
 	v.users(c, key)
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
@@ -272,6 +274,28 @@ func (v validation) publicURL(c *Company, key string) {
 		v.warn(key+".public_url", "use https:// and a web server with TLS in front of listen.web", "candidates would type their data without encryption")
 	case local && !v.loopbackOnly():
 		v.warn(key+".public_url", "use a host name that the Internet knows", "candidates cannot open links to this machine")
+	}
+}
+
+// wordings loads the company's texts; mistakes in a file of its own are reported
+// in that file.
+func (v validation) wordings(c *Company, key string) {
+	var files []string
+	for _, p := range c.WordingFiles {
+		files = append(files, v.c.Path(p))
+	}
+	loaded, err := LoadWordings(files)
+	if problems, ok := errors.AsType[Problems](err); ok {
+		v.d.elsewhere = append(v.d.elsewhere, problems...)
+		return
+	}
+	if err != nil {
+		v.fail(key+".wording_files", "relative names start from the folder of this file", "%v", err)
+		return
+	}
+	c.wordings = loaded
+	if families := loaded.Families(); !slices.Contains(families, c.Wording) && !v.broken(key+".wording") {
+		v.fail(key+".wording", "known: "+strings.Join(families, ", "), "there is no wording %q", c.Wording)
 	}
 }
 
