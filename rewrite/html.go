@@ -17,8 +17,9 @@ type line struct {
 // htmlPoint is a place between two tokens where a block element may stand.
 type htmlPoint struct {
 	offset int
-	words  int // visible text tokens before it
-	quotes int // quotations opened before it
+	words  int  // visible text tokens before it
+	quotes int  // quotations opened before it
+	inside bool // of a paragraph or inline element, which the block ends or stretches: second choice
 }
 
 // htmlView is the visible text of an HTML part.
@@ -48,10 +49,11 @@ type element struct {
 // Elements that end a line of text, that never have content, that may hold a
 // block, and whose end tag is optional in practice.
 var (
-	blockElements = set("address article aside blockquote body center dd details div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section table tbody td tfoot th thead tr ul")
-	voidElements  = set("area base br col embed hr img input link meta param source track wbr")
-	flowElements  = set("article aside body center div footer form header main section td th html")
-	neverVisible  = set("head title script style template noscript textarea select option object svg math iframe")
+	blockElements  = set("address article aside blockquote body center dd details div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section table tbody td tfoot th thead tr ul")
+	voidElements   = set("area base br col embed hr img input link meta param source track wbr")
+	flowElements   = set("article aside body center div footer form header main section td th html")
+	phraseElements = set("p span font b i em strong u small big")
+	neverVisible   = set("head title script style template noscript textarea select option object svg math iframe")
 )
 
 func set(names string) map[string]bool {
@@ -82,6 +84,7 @@ func readHTML(source string) htmlView {
 		raw := len(z.Raw())
 		if kind == html.ErrorToken {
 			r.breakLine(false)
+			r.endAll()
 			r.point(at)
 			return r.view
 		}
@@ -117,10 +120,19 @@ func (r *htmlReader) top() element {
 // point notes the place at offset if a block may stand there.
 func (r *htmlReader) point(offset int) {
 	e := r.top()
-	if e.hidden || e.quoted || e.pre || e.name != "" && !flowElements[e.name] {
+	inside := phraseElements[e.name]
+	if e.hidden || e.quoted || e.pre || e.name != "" && !flowElements[e.name] && !inside {
 		return
 	}
-	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes})
+	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes, inside})
+}
+
+// endAll closes what the end of the source closes: paragraphs and inline
+// elements whose end tags are missing. Tables stay open: nothing is put there.
+func (r *htmlReader) endAll() {
+	for len(r.stack) > 0 && phraseElements[r.top().name] {
+		r.stack = r.stack[:len(r.stack)-1]
+	}
 }
 
 // text adds visible text. White space collapses, but for preformatted text.

@@ -54,10 +54,11 @@ func (v *view) placePlain(last int, b Block) placed {
 }
 
 // placeHTML takes the first place behind the newest text where a block element
-// may stand: before any further visible text if there is such a place, else the
-// next one that lies in front of the quoted mail.
+// may stand, never one behind the quoted mail. First choice is a place before any
+// further visible text, then one further down (behind the signature), then one
+// inside the paragraph that the newest text ends in.
 func (v *view) placeHTML(last int, b Block) (placed, error) {
-	at := -1
+	at, rank := 0, 0
 	for _, p := range v.html.points {
 		if p.offset < v.lines[last].end {
 			continue
@@ -65,15 +66,27 @@ func (v *view) placeHTML(last int, b Block) (placed, error) {
 		if p.quotes > v.html.quotes[last] && v.quoteBelow(last) {
 			break
 		}
-		if p.words == v.html.words[last] || at < 0 {
-			at = p.offset
-			break
+		if r := p.rank(v.html.words[last]); r > rank {
+			at, rank = p.offset, r
 		}
 	}
-	if at < 0 {
+	if rank == 0 {
 		return placed{}, unedited("html_place")
 	}
 	return placed{at, at, "\n" + strings.TrimRight(b.HTML, "\n") + "\n", ""}, nil
+}
+
+// rank orders the places behind the newest text: 3 is best, 0 unfit.
+func (p htmlPoint) rank(words int) int {
+	switch {
+	case p.words == words && !p.inside:
+		return 3
+	case !p.inside:
+		return 2
+	case p.words == words:
+		return 1
+	}
+	return 0
 }
 
 // quoteBelow tells whether quoted lines follow the newest text.
