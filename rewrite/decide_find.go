@@ -82,7 +82,7 @@ func (rs *Rules) split(r *Reading) []sentence {
 			if header {
 				i = -1
 			}
-			out = append(out, sentence{where, i, raw, rs.spelling.apply(normalise(raw))})
+			out = append(out, sentence{where, i, raw, sentenceStart + rs.spelling.apply(normalise(raw)) + sentenceStop})
 		}
 	}
 	add(InSubject, r.Subject, true)

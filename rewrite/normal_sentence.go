@@ -17,6 +17,13 @@ const (
 // the search for phrases with gaps slow.
 const sentenceMost = 800
 
+// Marks around a normalised sentence, for phrases that are tied to its edges;
+// normalisation leaves no such character in a text.
+const (
+	sentenceStart = "\x02"
+	sentenceStop  = "\x03"
+)
+
 // sentence is one sentence of a message.
 type sentence struct {
 	where Where
@@ -38,22 +45,22 @@ func sentences(text string) []string {
 // salutation stand apart.
 func paragraphs(text string) []string {
 	var out []string
-	current := ""
+	var current strings.Builder
 	flush := func() {
-		if strings.TrimSpace(current) != "" {
-			out = append(out, current)
+		if current.Len() > 0 {
+			out = append(out, current.String())
 		}
-		current = ""
+		current.Reset()
 	}
 	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimFunc(line, unicode.IsSpace)
 		if line == "" || listItem(line) {
 			flush()
 		}
-		if current != "" {
-			current += "\n"
+		if current.Len() > 0 {
+			current.WriteByte('\n')
 		}
-		current += line
+		current.WriteString(line)
 		if salutation(line) {
 			flush()
 		}

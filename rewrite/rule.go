@@ -31,8 +31,8 @@ type Rule struct {
 //
 // A phrase is ordinary text, compared after normalisation. "…" stands for up to
 // Gap characters of the same sentence, (a|b) for a or b, (a|) for an optional a,
-// <name> for a phrase of a word class, and a * at the end of a word of Latin
-// letters for any ending.
+// <name> for a phrase of a word class, a * at the end of a word of Latin letters
+// for any ending, ^ and $ for the start and the end of the sentence.
 type Signal struct {
 	ID      string
 	Weight  float64 // negative speaks against

@@ -244,13 +244,21 @@ func (c *compiler) members(r Rule, class string, n int32, depth int) error {
 // literal lets text stand for piece n.
 func (c *compiler) literal(text string, n int32) error {
 	open := strings.HasSuffix(text, "*")
-	normal := c.rs.spelling.apply(normalise(text))
+	bare, atStart := strings.CutPrefix(text, "^")
+	bare, atEnd := strings.CutSuffix(bare, "$")
+	normal := c.rs.spelling.apply(normalise(bare))
 	if normal == "" {
 		return fmt.Errorf("nothing is left of %q in normalised form", text)
 	}
 	first, _ := utf8.DecodeRuneInString(normal)
 	last, _ := utf8.DecodeLastRuneInString(normal)
 	b := boundary{start: latin(first), end: latin(last) && !open}
+	if atStart {
+		normal = sentenceStart + normal
+	}
+	if atEnd {
+		normal += sentenceStop
+	}
 	key := fmt.Sprint(normal, "\x00", b)
 	id, ok := c.literals[key]
 	if !ok {
