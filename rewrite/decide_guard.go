@@ -47,11 +47,10 @@ func header(r *Reading, name string) string {
 // skipped: the sender asked us to leave this message alone.
 func skipped(r *Reading) bool { return header(r, "X-Career-Relay") == "skip" }
 
-// bulk tells mail to a list. List-Unsubscribe alone does not: applicant tracking
-// systems put it into mails to one person.
+// bulk tells mail to a list. Neither List-Unsubscribe nor "Precedence: bulk" does:
+// applicant tracking systems put both into mails to one person.
 func bulk(r *Reading) bool {
-	return header(r, "List-Id") != "" || header(r, "List-Post") != "" || header(r, "Precedence") == "list" ||
-		header(r, "Precedence") == "bulk" && header(r, "List-Unsubscribe") != ""
+	return header(r, "List-Id") != "" || header(r, "List-Post") != "" || header(r, "Precedence") == "list"
 }
 
 // autoReply tells an answer by a machine (RFC 3834, section 5). A mail that a

@@ -13,6 +13,13 @@ const (
 	quotedMost  = 400
 )
 
+// The first headLines lines are apart if they have at most headMost characters:
+// they name the addressee and the sender.
+const (
+	headLines = 5
+	headMost  = 24
+)
+
 // sentenceMost bounds the characters of one sentence, so that no mail can make
 // the search for phrases with gaps slow.
 const sentenceMost = 800
@@ -52,6 +59,7 @@ func paragraphs(text string) []string {
 		}
 		current.Reset()
 	}
+	lines := 0
 	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimFunc(line, unicode.IsSpace)
 		if line == "" || listItem(line) {
@@ -61,7 +69,10 @@ func paragraphs(text string) []string {
 			current.WriteByte('\n')
 		}
 		current.WriteString(line)
-		if salutation(line) {
+		if line != "" {
+			lines++
+		}
+		if salutation(line) || lines <= headLines && len([]rune(line)) <= headMost {
 			flush()
 		}
 	}
