@@ -11,6 +11,9 @@ import (
 	"strings"
 )
 
+// builtin marks the rule files that are part of the program.
+const builtin = "builtin:"
+
 // Files are the files that decide what the relay does and are read again on a
 // reload: the configuration, and the certificate, rule and wording files it names.
 func (c *Config) Files() []string {
@@ -22,7 +25,7 @@ func (c *Config) Files() []string {
 	}
 	for _, company := range c.Companies {
 		for _, rule := range company.Rules {
-			if !strings.HasPrefix(rule, "builtin:") {
+			if !strings.HasPrefix(rule, builtin) {
 				files = append(files, resolve(filepath.Dir(c.file), rule))
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/careerrelay/careerrelay/rewrite"
 )
 
 //go:generate go test -run "^(TestSchema|TestReference)" -update .
@@ -203,6 +205,7 @@ type Company struct {
 	Burst Burst `yaml:"burst"`
 
 	wordings Wordings
+	compiled *rewrite.Rules
 }
 
 // Accept says who may send mail as this company. One of the ways is enough.

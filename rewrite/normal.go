@@ -33,7 +33,7 @@ func normalise(s string) string {
 		if r < 0 || (r == masked && last == masked) {
 			continue
 		}
-		if blank && last != 0 && !japanese(last) && !japanese(r) {
+		if blank && last != 0 && !isJapanese(last) && !isJapanese(r) {
 			b.WriteByte(' ')
 		}
 		b.WriteRune(r)
@@ -56,14 +56,14 @@ func fold(r rune) rune {
 	case '“', '”', '„', '«', '»':
 		return '"'
 	}
-	if unicode.In(r, unicode.Cf, unicode.Cc) || unicode.In(r, unicode.Mn) && !japanese(r) {
+	if unicode.In(r, unicode.Cf, unicode.Cc) || unicode.In(r, unicode.Mn) && !isJapanese(r) {
 		return -1
 	}
 	return unicode.ToLower(r)
 }
 
 // japanese tells characters that are written without blanks between words.
-func japanese(r rune) bool {
+func isJapanese(r rune) bool {
 	return r >= 0x2E80 && (r <= 0xA4CF || r >= 0xF900 && r <= 0xFAFF || r >= 0xFE30 && r <= 0xFE4F ||
 		r >= 0xFF00 && r <= 0xFFEF || r >= 0x20000 && r <= 0x3FFFF)
 }

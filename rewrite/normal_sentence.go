@@ -135,7 +135,7 @@ func sentenceEnd(text []rune, i int) bool {
 	case '。', '．', '！', '？', '｡':
 		return !strings.ContainsRune("。！？!?」』）)", next(1))
 	case '!', '?':
-		return unicode.IsSpace(next(1)) || japanese(next(1))
+		return unicode.IsSpace(next(1)) || isJapanese(next(1))
 	case '.':
 		return unicode.IsSpace(next(1)) && !unicode.IsLower(next(2)) && !abbreviation(text[:i])
 	}
