@@ -30,7 +30,7 @@ type login struct {
 
 // newDirectory checks the companies. What did not change since old goes on:
 // connections to an upstream, and the burst guard's memory.
-func newDirectory(companies []Company, old *directory) (*directory, error) {
+func newDirectory(o *Options, companies []Company, old *directory) (*directory, error) {
 	d := &directory{users: make(map[string]login)}
 	var problems []error
 	for i := range companies {
@@ -49,7 +49,7 @@ func newDirectory(companies []Company, old *directory) (*directory, error) {
 			}
 			d.users[u.Name] = login{u, c}
 		}
-		if err := c.connect(old.byID(c.ID)); err != nil {
+		if err := c.equip(o, old.byID(c.ID)); err != nil {
 			problems = append(problems, fmt.Errorf("company %q: %w", c.ID, err))
 		}
 		d.companies = append(d.companies, c)
@@ -60,13 +60,21 @@ func newDirectory(companies []Company, old *directory) (*directory, error) {
 	return d, nil
 }
 
-// connect gives the company its upstream and its burst guard.
-func (c *company) connect(old *company) error {
+// equip gives the company its upstream, its editor and its burst guard.
+func (c *company) equip(o *Options, old *company) error {
 	c.burst = &burst{limit: c.Burst}
 	if old != nil && old.Burst == c.Burst {
 		c.burst = old.burst
 	}
 	c.upstream, c.editor = c.Company.upstream, c.Company.editor
+	if c.editor != nil {
+		return nil
+	}
+	if c.Rules == nil || c.Block == nil {
+		return errors.New("Rules and Block are required")
+	}
+	link, optOut := o.Link(c.ID, "")
+	c.editor = &rewriter{company: &c.Company, limits: o.Limits.Inspect, budget: o.Timeouts.Inspect, known: []string{link, optOut}}
 	return nil
 }
 

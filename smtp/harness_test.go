@@ -177,7 +177,7 @@ func (e fakeEditor) at(step string) error {
 	return nil
 }
 
-func (e fakeEditor) inspect(r io.ReaderAt, size int64) (letter, error) {
+func (e fakeEditor) inspect(_ context.Context, r io.ReaderAt, size int64) (letter, error) {
 	b := make([]byte, size)
 	if _, err := r.ReadAt(b, 0); err != nil && err != io.EOF {
 		return nil, err
@@ -195,12 +195,18 @@ func (l fakeLetter) decide(rewrite.Envelope) rewrite.Verdict {
 	return rewrite.Verdict{Kind: rewrite.None, Reason: "no_rule"}
 }
 
-func (l fakeLetter) splice(_ rewrite.Verdict, link, _ string) ([]rewrite.Edit, error) {
+func (l fakeLetter) splice(_ rewrite.Verdict, to links) (edited, error) {
 	at := int64(len(l.text))
-	return []rewrite.Edit{{Start: at, End: at, New: []byte(link + "\r\n")}}, l.e.at("splice")
+	return fakeEdited{l.e, rewrite.Edit{Start: at, End: at, New: []byte(to.link + "\r\n")}}, l.e.at("splice")
 }
 
-func (l fakeLetter) prove([]rewrite.Edit) error { return l.e.at("prove") }
+type fakeEdited struct {
+	e    fakeEditor
+	edit rewrite.Edit
+}
+
+func (e fakeEdited) Edits() []rewrite.Edit { return []rewrite.Edit{e.edit} }
+func (e fakeEdited) Prove() error          { return e.e.at("prove") }
 
 // rig is a running relay with all that surrounds it.
 type rig struct {
@@ -244,7 +250,7 @@ func testOptions(t testing.TB, u *fakeUpstream, f *fakeReferrals) Options {
 	}
 	return Options{
 		Companies: []Company{{
-			ID: "sample", Name: "Sample", Domains: []string{"company.example"},
+			ID: "sample", Domains: []string{"company.example"},
 			Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			upstream: u, editor: fakeEditor{},
 		}},

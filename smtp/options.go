@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/careerrelay/careerrelay/rewrite"
 	"github.com/careerrelay/careerrelay/store"
 )
 
@@ -48,6 +49,11 @@ const (
 	SplitSeveral Recipients = "split" // one transaction and one link for each
 )
 
+// Rules decide about a message; *rewrite.Rules does.
+type Rules interface {
+	Decide(r *rewrite.Reading, env rewrite.Envelope) rewrite.Verdict
+}
+
 // Options configure a Proxy. Hostname, Companies, Referrals, Link and StampKey
 // are required.
 type Options struct {
@@ -55,7 +61,8 @@ type Options struct {
 	Hostname  string // ours, fully qualified: greeting, EHLO, Received
 	Referrals Referrals
 	Keys      *store.Keys
-	// Link returns the address of a candidate's page and of its opt-out page.
+	// Link returns the address of a candidate's page and of its opt-out page. With
+	// no token it returns what all of the company's links begin with.
 	Link func(company string, t store.Token) (link, optOut string)
 	// LinkHosts are the hosts of such addresses: a message that holds one was here.
 	LinkHosts []string
@@ -75,7 +82,6 @@ type Options struct {
 // Company is one company whose mail passes through.
 type Company struct {
 	ID          string
-	Name        string // as candidates know it
 	Domains     []string
 	Networks    []netip.Prefix // clients that may send without a password
 	Users       []User         // clients that may send with one
@@ -84,10 +90,12 @@ type Company struct {
 	Mode Mode // "" is insert
 	Test bool // links work, nothing is counted
 
-	Release    []string // rules that may insert; empty for all
-	Wording    string
-	Agency     string // name of the agency, for the block
-	DKIM       DKIM   // "" is skip
+	Rules   Rules
+	Release []string // rules that may insert; empty for all
+	// Block renders the text that is inserted; false if there is none for the
+	// verdict's language.
+	Block      func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool)
+	DKIM       DKIM // "" is skip
 	Recipients Recipients
 	Burst      Burst
 
@@ -118,9 +126,10 @@ type Limits struct {
 	Recipients       int   // of one message [1000]
 	Received         int   // fields of one message [50]
 	HeaderBytes      int64 // that are looked at [1 MiB]
-	Errors           int   // of one session, until it is closed [20]
-	AuthFailures     int   // of one session, until it is closed [3]
-	Messages         int   // that are inspected at a time; others wait [16]
+	Inspect          rewrite.Limits
+	Errors           int // of one session, until it is closed [20]
+	AuthFailures     int // of one session, until it is closed [3]
+	Messages         int // that are inspected at a time; others wait [16]
 }
 
 // Timeouts bound each step; a zero takes the default in brackets.
@@ -131,6 +140,7 @@ type Timeouts struct {
 	Write       time.Duration // for the client to take a reply [1 min]
 	Transaction time.Duration // from the last octet to the answer [85 s]
 	Store       time.Duration // for one step of the store [5 s]
+	Inspect     time.Duration // for reading and editing one message [3 s]
 	Drain       time.Duration // for running transactions when stopping [100 s]
 	AuthDelay   time.Duration // after a failed login, doubling [1 s]
 }
@@ -164,6 +174,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	t.Handshake = or(t.Handshake, 30*time.Second)
 	t.Write = or(t.Write, time.Minute)
 	t.Transaction = or(t.Transaction, 85*time.Second)
+	t.Inspect = or(t.Inspect, 3*time.Second)
 	t.Store = or(t.Store, 5*time.Second)
 	t.Drain = or(t.Drain, 100*time.Second)
 	t.AuthDelay = or(t.AuthDelay, time.Second)

@@ -70,7 +70,7 @@ func New(o Options) (*Proxy, error) {
 // keeps the rules it began with; each later one, also of clients that are
 // connected, has the new ones. On error the old ones stay.
 func (p *Proxy) SetCompanies(companies []Company) error {
-	next, err := newDirectory(companies, p.directory.Load())
+	next, err := newDirectory(&p.o, companies, p.directory.Load())
 	if err != nil {
 		return fmt.Errorf("set companies: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,13 +17,15 @@ import (
 	"github.com/careerrelay/careerrelay/store"
 )
 
+// maxBlock is more than the blocks of one message add to it.
+const maxBlock = 16 << 10
+
 // transit is one message on its way through the relay.
 type transit struct {
 	*mail
 	receive func() (*spool, error) // brings the whole message, once
 	answer  func(Reply)            // tells the client, at once
 	hop     hop                    // for the Received line
-	limit   int64                  // size the upstream announced, 0: none
 	log     *slog.Logger
 }
 
@@ -50,7 +53,7 @@ func (p *Proxy) relay(ctx context.Context, t *transit) error {
 		return nil
 	}
 	if err = p.offer(ctx, t, &o); err != nil { // inspect, decide, record, splice, prove
-		p.failOpen(ctx, t, &o, err) // the mail matters more than the link
+		p.leaveAlone(ctx, t, &o, err) // the mail matters more than the link
 	}
 	reply, err := p.forward(ctx, t, &o) // the upstream's answer is our answer
 	t.answer(reply)
@@ -131,13 +134,17 @@ func (p *Proxy) offer(ctx context.Context, t *transit, o *offer) (err error) {
 		return err
 	}
 	defer leave()
-	letter, err := t.company.editor.inspect(o.raw, o.raw.Size())
+	theirs, err := t.company.upstream.Extensions(ctx)
+	if err != nil {
+		return err
+	}
+	letter, err := t.company.editor.inspect(ctx, o.raw, o.raw.Size())
 	if err != nil {
 		return err
 	}
 	o.stage = "decide"
 	o.verdict = letter.decide(t.envelope(p.o.LinkHosts))
-	if o.reason = p.unedited(t, o); o.reason != "" {
+	if o.reason = p.unedited(t, o, theirs); o.reason != "" {
 		return nil
 	}
 	o.stage = "record"
@@ -145,19 +152,18 @@ func (p *Proxy) offer(ctx context.Context, t *transit, o *offer) (err error) {
 		return err
 	}
 	o.stage = "splice"
-	link, optOut := p.o.Link(t.company.ID, o.token)
-	edits, err := letter.splice(o.verdict, link, optOut)
+	_, eightBit := theirs["8BITMIME"]
+	to := links{sevenBit: !eightBit}
+	to.link, to.optOut = p.o.Link(t.company.ID, o.token)
+	edited, err := letter.splice(o.verdict, to)
 	if err != nil {
 		return err
 	}
 	o.stage = "prove"
-	if err := letter.prove(edits); err != nil {
+	if err := edited.Prove(); err != nil {
 		return err
 	}
-	o.edits = edits
-	if t.limit > 0 && o.Size() > t.limit { // the block must not be what makes a message too large
-		return errTooLarge
-	}
+	o.edits = edited.Edits()
 	return nil
 }
 
@@ -180,7 +186,7 @@ func (p *Proxy) candidate(t *transit, o *offer) (command, string) {
 	case len(candidates) > 1:
 		return command{}, "several_candidates"
 	case o.head.signed && t.company.DKIM == SkipSigned:
-		return command{}, "signed"
+		return command{}, "dkim"
 	}
 	return candidates[0], ""
 }
@@ -212,7 +218,7 @@ func (t *transit) envelope(linkHosts []string) rewrite.Envelope {
 }
 
 // unedited is the reason why a message that was decided about stays as it is.
-func (p *Proxy) unedited(t *transit, o *offer) string {
+func (p *Proxy) unedited(t *transit, o *offer, theirs Extensions) string {
 	if o.verdict.Kind == rewrite.None || o.verdict.Kind == "" {
 		return or(o.verdict.Reason, "no_rule")
 	}
@@ -223,6 +229,8 @@ func (p *Proxy) unedited(t *transit, o *offer) string {
 		return "observe"
 	case len(t.company.Release) > 0 && !slices.Contains(t.company.Release, o.verdict.Rule):
 		return "not_released"
+	case theirs.size() > 0 && o.Size()+maxBlock > theirs.size(): // the block must not be what makes it too large
+		return "size"
 	}
 	return ""
 }
@@ -265,13 +273,19 @@ func (p *Proxy) record(ctx context.Context, t *transit, o *offer, candidate comm
 	return "", nil
 }
 
-// failOpen makes the original of a message whose offer failed, and counts why.
-// A referral whose link is not in the mail is void.
-func (p *Proxy) failOpen(ctx context.Context, t *transit, o *offer, err error) {
-	o.edits, o.reason = nil, "failed_"+o.stage
-	p.metrics.failOpen.WithLabelValues(o.stage).Inc()
-	t.log.Error("message goes unedited: a step failed",
-		slog.String("company", t.company.ID), slog.String("stage", o.stage), slog.Any("err", err))
+// leaveAlone lets the original of a message go, and counts why. A message that
+// may not be edited is no failure. A referral whose link is not in the mail is
+// void.
+func (p *Proxy) leaveAlone(ctx context.Context, t *transit, o *offer, err error) {
+	var unedited *rewrite.Unedited
+	if o.edits = nil; errors.As(err, &unedited) {
+		o.reason = unedited.Reason
+	} else {
+		o.reason = "failed_" + o.stage
+		p.metrics.failOpen.WithLabelValues(o.stage).Inc()
+		t.log.Error("message goes unedited: a step failed",
+			slog.String("company", t.company.ID), slog.String("stage", o.stage), slog.Any("err", err))
+	}
 	if o.recorded && o.referral.State == store.Offered {
 		p.step(ctx, t, "void", func(ctx context.Context) error { return p.o.Referrals.Void(ctx, o.token) })
 	}
@@ -350,7 +364,7 @@ func (o *offer) WriteTo(w io.Writer) (int64, error) {
 		written, err := o.raw.WriteTo(w)
 		return int64(n) + written, err
 	}
-	if err := apply(w, o.raw, o.raw.Size(), edits); err != nil {
+	if err := rewrite.Apply(w, o.raw, o.raw.Size(), edits); err != nil {
 		return int64(n), fmt.Errorf("write message: %w", err)
 	}
 	return o.Size(), nil
@@ -364,6 +378,15 @@ func (o *offer) all() []rewrite.Edit {
 	all := slices.Concat(o.strip, o.edits)
 	slices.SortStableFunc(all, func(a, b rewrite.Edit) int { return int(a.Start - b.Start) })
 	return all
+}
+
+// size is the largest message the upstream takes; 0: it did not say.
+func (e Extensions) size() int64 {
+	n, err := strconv.ParseInt(e["SIZE"], 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
 }
 
 // account writes the one line per message, and counts it. err says more than

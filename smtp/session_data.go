@@ -78,8 +78,7 @@ func (s *session) carry(receive func() (*spool, error)) {
 			helo: s.helo, client: s.client.addr, hostname: s.proxy.o.Hostname, id: m.id,
 			protocol: protocolName(s.esmtp, m.utf8(), s.encrypted, s.client.user != ""),
 		},
-		limit: s.upstreamLimit,
-		log:   s.log,
+		log: s.log,
 	})
 	if err != nil {
 		s.closing = true
