@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"time"
 
 	"github.com/careerrelay/careerrelay/configs"
+	"github.com/careerrelay/careerrelay/rewrite"
 	"github.com/careerrelay/careerrelay/smtp"
 	"github.com/careerrelay/careerrelay/store"
 )
@@ -102,3 +104,17 @@ func (s *server) newPages(c *configs.Config) (http.Handler, error) {
 }
 
 func (s *server) link(company string, t store.Token) (link, optOut string) { return "", "" }
+
+// rewriteLimits are the bounds of inspection.
+func rewriteLimits(c *configs.Config) rewrite.Limits {
+	return rewrite.Limits{
+		HeaderBytes: int64(c.Limits.HeaderBytes), Parts: c.Limits.Parts, Depth: c.Limits.Depth, TextBytes: int64(c.Limits.TextBytes),
+	}
+}
+
+// linksTo makes the addresses of a candidate's page and of its opt-out page.
+func linksTo(base *url.URL) func(store.Token) (link, optOut string) {
+	return func(t store.Token) (string, string) {
+		return base.JoinPath("r", string(t)).String(), base.JoinPath("o", string(t)).String()
+	}
+}
