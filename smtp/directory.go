@@ -84,6 +84,12 @@ func (c *company) equip(o *Options, old *company) error {
 		c.burst = old.burst
 	}
 	c.upstream, c.editor = c.Company.upstream, c.Company.editor
+	if c.upstream == nil && c.Upstream != nil {
+		c.upstream = c.Upstream
+	}
+	if c.upstream == nil {
+		return errors.New("Upstream is required")
+	}
 	if c.editor != nil {
 		return nil
 	}

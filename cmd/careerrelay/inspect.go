@@ -15,6 +15,7 @@ import (
 	"github.com/careerrelay/careerrelay/configs"
 	"github.com/careerrelay/careerrelay/rewrite"
 	"github.com/careerrelay/careerrelay/store"
+	"github.com/careerrelay/careerrelay/web"
 )
 
 // inspector decides, edits and proves stored mails with the code of the relay,
@@ -226,13 +227,17 @@ func (ins *inspector) links(company *inspected, env rewrite.Envelope, f *finding
 			candidate = r
 		}
 	}
-	return linksTo(company.base)(ins.keys.Token(string(company.ID), key, candidate))
+	return web.LinkTo(company.base)(ins.keys.Token(string(company.ID), key, candidate))
 }
 
+// linkStarts is what every link of the companies begins with.
 func (ins *inspector) linkStarts() []string {
 	var starts []string
-	for _, host := range ins.hosts {
-		starts = append(starts, "https://"+host+"/", "http://"+host+"/")
+	for _, c := range append(ins.companies, ins.anyone) {
+		if c != nil {
+			link, _ := web.LinkTo(c.base)("")
+			starts = append(starts, link)
+		}
 	}
 	return starts
 }

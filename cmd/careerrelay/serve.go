@@ -24,6 +24,7 @@ import (
 	"github.com/careerrelay/careerrelay/smtp"
 	"github.com/careerrelay/careerrelay/store"
 	"github.com/careerrelay/careerrelay/store/bolt"
+	"github.com/careerrelay/careerrelay/web"
 )
 
 // pollEvery is how often the configuration files are looked at.
@@ -53,23 +54,27 @@ func (c *serveCommand) Run(t *terminal) error {
 // server is a running relay.
 type server struct {
 	*life
-	config   *configs.Config // as it was started
-	registry *prometheus.Registry
-	keys     *store.Keys
-	sealer   *store.Sealer
-	stampKey []byte
-	store    *bolt.Store
-	proxy    *smtp.Proxy
-	reloader *reloader
-	pages    atomic.Pointer[http.Handler] // of the current configuration
-	tls      atomic.Pointer[tls.Config]   // of the current certificate files
-	stopping atomic.Bool
+	config    *configs.Config // as it was started
+	registry  *prometheus.Registry
+	keys      *store.Keys
+	sealer    *store.Sealer
+	stampKey  []byte
+	pageKey   []byte
+	upstreams *upstreams
+	store     *bolt.Store
+	proxy     *smtp.Proxy
+	reloader  *reloader
+	pages     atomic.Pointer[web.Pages]  // of the current configuration
+	tls       atomic.Pointer[tls.Config] // of the current certificate files
+	links     atomic.Pointer[linkBook]   // of the current configuration
+	stopping  atomic.Bool
 }
 
 // start opens the store and runs the relay on the listeners. If it fails, it
 // stops what it started; the listeners stay the caller's.
 func start(config *configs.Config, l *listeners, log *slog.Logger) (*server, error) {
-	s := &server{life: newLife(log), config: config, registry: prometheus.NewRegistry()}
+	s := &server{life: newLife(log), config: config, registry: prometheus.NewRegistry(), upstreams: newUpstreams()}
+	s.onStop("upstreams", s.upstreams.close)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := s.open(); err != nil {
@@ -94,7 +99,9 @@ func (s *server) open() error {
 	if err != nil {
 		return err
 	}
-	s.pages.Store(&pages)
+	s.pages.Store(pages)
+	links := newLinkBook(s.config)
+	s.links.Store(&links)
 	options, err := s.proxyOptions(s.config)
 	if err != nil {
 		return err
@@ -117,6 +124,9 @@ func (s *server) openKeys() error {
 	}
 	if s.stampKey, err = hkdf.Key(sha256.New, secret, nil, "careerrelay stamp 1", sha256.Size); err != nil {
 		return fmt.Errorf("derive stamp key: %w", err)
+	}
+	if s.pageKey, err = hkdf.Key(sha256.New, secret, nil, "careerrelay forms 1", sha256.Size); err != nil {
+		return fmt.Errorf("derive form key: %w", err)
 	}
 	keys, err := s.config.ProfileKeys()
 	if err != nil {
@@ -158,7 +168,7 @@ func (s *server) serve(l *listeners) {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
 	s.serveHTTP("pages", l.web, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		(*s.pages.Load()).ServeHTTP(w, r)
+		s.pages.Load().ServeHTTP(w, r)
 	}))
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -230,10 +240,13 @@ func (s *server) apply(c *configs.Config) error {
 	if err != nil {
 		return err
 	}
+	links, old := newLinkBook(c), s.links.Load()
+	s.links.Store(&links) // SetCompanies asks for them
 	if err := s.proxy.SetCompanies(companies); err != nil {
+		s.links.Store(old)
 		return err
 	}
-	s.pages.Store(&pages)
+	s.pages.Store(pages)
 	s.tls.Store(certificate)
 	return nil
 }
