@@ -27,6 +27,7 @@ func main() {
 
 // commands is the command line.
 type commands struct {
+	Demo    demoCommand    `cmd:"" help:"Run the whole product on this machine, with an inbox to look into."`
 	Serve   serveCommand   `cmd:"" help:"Run the relay."`
 	Check   checkCommand   `cmd:"" help:"Check a configuration file and name every mistake."`
 	Sample  sampleCommand  `cmd:"" help:"Print a configuration to start from."`

@@ -61,6 +61,7 @@ type server struct {
 	stampKey  []byte
 	pageKey   []byte
 	upstreams *upstreams
+	extra     []mount
 	store     *bolt.Store
 	proxy     *smtp.Proxy
 	reloader  *reloader
@@ -70,10 +71,26 @@ type server struct {
 	stopping  atomic.Bool
 }
 
+// mount is a handler beside the candidates' pages, below a path of its own.
+type mount struct {
+	path    string
+	handler http.Handler
+}
+
+// front serves the pages of the current configuration and what is mounted.
+func (s *server) front() http.Handler {
+	mux := http.NewServeMux()
+	for _, m := range s.extra {
+		mux.Handle(m.path, m.handler)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.pages.Load().ServeHTTP(w, r) })
+	return mux
+}
+
 // start opens the store and runs the relay on the listeners. If it fails, it
 // stops what it started; the listeners stay the caller's.
-func start(config *configs.Config, l *listeners, log *slog.Logger) (*server, error) {
-	s := &server{life: newLife(log), config: config, registry: prometheus.NewRegistry(), upstreams: newUpstreams()}
+func start(config *configs.Config, l *listeners, log *slog.Logger, extra ...mount) (*server, error) {
+	s := &server{extra: extra, life: newLife(log), config: config, registry: prometheus.NewRegistry(), upstreams: newUpstreams()}
 	s.onStop("upstreams", s.upstreams.close)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -167,9 +184,8 @@ func (s *server) serve(l *listeners) {
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
-	s.serveHTTP("pages", l.web, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.pages.Load().ServeHTTP(w, r)
-	}))
+	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
+	s.serveHTTP("pages", l.web, s.front())
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	ticker := time.NewTicker(pollEvery)
