@@ -1,28 +1,215 @@
 package rewrite
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+	"unicode/utf8"
 
-// layout says where the newest text of a mail ends: the indexes of the first
-// line of the signature and of the quoted history (len(lines) if there is none).
+	"golang.org/x/text/unicode/norm"
+)
+
+// layout says which lines are the writer's newest text.
 type layout struct {
-	signature int
-	quote     int
+	history   int    // first line of the quoted mail that runs to the end; len(lines) if none
+	signature int    // first line of the signature; history if there is none
+	quoted    []bool // lines above that are quoted one by one, or introduce a quotation
+	forwarded bool   // the mail is little more than somebody else's mail
 }
 
-// newestEnd is the first line that is not the writer's newest text any more.
-func (l layout) newestEnd() int { return min(l.signature, l.quote) }
-
-// findLayout looks for signature and quoted history by Japanese and English
-// conventions. Lines are decoded, without line ends.
-func findLayout(lines []string) layout {
-	l := layout{signature: len(lines), quote: len(lines)}
-	for i, line := range lines {
-		if line == "-- " && i < l.signature {
-			l.signature = i
-		}
-		if strings.HasPrefix(line, ">") && i < l.quote {
-			l.quote = i
+// last is the last line of newest text that is not empty, or -1.
+func (l layout) last(lines []string) int {
+	for i := l.signature - 1; i >= 0; i-- {
+		if !l.quoted[i] && strings.TrimSpace(lines[i]) != "" {
+			return i
 		}
 	}
+	return -1
+}
+
+// Conventions of mail programs in Japan and the West.
+var (
+	separator    = regexp.MustCompile(`^\W{0,2}[-_=*]{2,}\s*(original message|original appointment|forwarded message|forwarded by|begin forwarded message|元のメッセージ|転送メッセージ|転送されたメッセージ|メッセージ転送|replied message).{0,80}$|^begin forwarded message:|^(以下|下記)?.{0,4}(転送いたします|転送します)。?$`)
+	attribution  = regexp.MustCompile(`^(on .{6,160} wrote:|le .{6,160} a écrit :|am .{6,160} schrieb .*:|.{0,80}\d{4}[年/.-].{0,100}(:|wrote:|書きました:|のメール:|さんは書きました:|からのメッセージ:)|.{0,60}(さんが書きました|さんは書きました|wrote|writes):|in reply to .{4,80}:)$`)
+	quotePrefix  = regexp.MustCompile(`^\s{0,3}[>»|]`)
+	historyField = regexp.MustCompile(`^[*＊]?(from|sent|date|to|cc|subject|reply-to|差出人|送信者|送信日時|送信日|日時|日付|宛先|件名|cc|from:)[*＊]?\s*[:：]\s?.*`)
+	historyFirst = regexp.MustCompile(`^[*＊]?(from|差出人|送信者)[*＊]?\s*[:：]`)
+	rule         = regexp.MustCompile(`^[\s]*([-_=*~+#/\\.:|^<>・…‥─━―—–‐ー＝=＊*＿_〜~◆◇■□●○◎★☆▼▽▲△♪※|｜┃│┏┓┗┛┌┐└┘╋╂┳┻\s]){4,}$`)
+	contact      = regexp.MustCompile(`(?i)\b(tel|fax|phone|mobile|e-?mail|mail|url|web|https?://|www\.|〒)|〒|電話|住所|携帯|内線|\d{2,4}-\d{2,4}-\d{3,4}|[\w.+-]+@[\w-]+\.|株式会社|有限会社|合同会社|法人|\b(inc|ltd|llc|gmbh|plc|co)\b\.?`)
+	sentence     = regexp.MustCompile(`(ます|です|ました|ません|でした|ください|下さい|ございます|致します|存じます|ませ)[。．!！]?$|[。]$|[a-z]{2,}[.!?]$`)
+	disclaimer   = regexp.MustCompile(`(?i)送信専用|自動送信|自動配信|返信(でき|いただ|され)|配信停止|心当たり|機密|秘密情報|破棄|無断|confidential|intended recipient|automatically generated|do not reply|unsubscribe|registered (in|office)|privacy policy|equal opportunity|sent from|disclaimer`)
+)
+
+// findLayout divides the lines of a decoded text. quoted marks lines that the
+// markup already calls quotations; nil for plain text.
+func findLayout(lines []string, quoted []bool) layout {
+	l := layout{history: len(lines), quoted: make([]bool, len(lines))}
+	folded := make([]string, len(lines))
+	for i, s := range lines {
+		folded[i] = strings.ToLower(strings.TrimRight(norm.NFKC.String(s), " \t"))
+		l.quoted[i] = quoted != nil && quoted[i] || quotePrefix.MatchString(folded[i])
+	}
+	for i := range folded {
+		if !l.quoted[i] && startsHistory(folded, i) {
+			l.history = i
+			break
+		}
+	}
+	l.markAttributions(folded)
+	l.signature = l.findSignature(lines, folded)
+	l.forwarded = l.history < len(lines) && l.wordsBefore(lines) < 60 && forwardMark(folded, l.history)
 	return l
+}
+
+// startsHistory tells whether the whole rest of the mail is an older one.
+func startsHistory(folded []string, i int) bool {
+	line := strings.TrimSpace(folded[i])
+	if separator.MatchString(line) {
+		return true
+	}
+	if !historyFirst.MatchString(line) {
+		return false
+	}
+	fields := 0
+	for _, next := range folded[i:min(i+8, len(folded))] {
+		if historyField.MatchString(strings.TrimSpace(next)) {
+			fields++
+		}
+	}
+	return fields >= 3
+}
+
+// markAttributions marks "On … wrote:" lines in front of a quotation, wrapped
+// over two lines or not; without quote marks the rest is history.
+func (l *layout) markAttributions(folded []string) {
+	for i := 0; i < l.history; i++ {
+		if l.quoted[i] {
+			continue
+		}
+		line, n := strings.TrimSpace(folded[i]), 1
+		if !attribution.MatchString(line) && i+1 < l.history {
+			line, n = line+" "+strings.TrimSpace(folded[i+1]), 2
+		}
+		if !attribution.MatchString(line) {
+			continue
+		}
+		next := i + n
+		for next < l.history && strings.TrimSpace(folded[next]) == "" {
+			next++
+		}
+		switch {
+		case next < l.history && l.quoted[next]:
+			for k := i; k < next; k++ {
+				l.quoted[k] = true
+			}
+		case n == 1 && strings.Contains(line, "wrote:"):
+			l.history = i
+		}
+	}
+}
+
+// findSignature finds where the signature starts: behind "-- ", at a rule line
+// with only contact data behind it, or at a last paragraph of contact data.
+func (l layout) findSignature(lines, folded []string) int {
+	end := l.history
+	for end > 0 && (l.quoted[end-1] || strings.TrimSpace(lines[end-1]) == "") {
+		end-- // bottom of the newest text
+	}
+	for i := 0; i < end; i++ {
+		if l.quoted[i] {
+			continue
+		}
+		if (lines[i] == "-- " || lines[i] == "--") && !l.quotedBetween(i, end) && end-i <= 30 {
+			return i
+		}
+		if rule.MatchString(folded[i]) && isRule(folded[i]) && i > 0 && signatureBlock(folded[i+1:end]) {
+			return i
+		}
+	}
+	return l.lastParagraph(folded, end)
+}
+
+func (l layout) quotedBetween(from, to int) bool {
+	for i := from; i < to; i++ {
+		if l.quoted[i] {
+			return true
+		}
+	}
+	return false
+}
+
+// isRule tells a drawn line from a line that merely holds no letters.
+func isRule(s string) bool {
+	s = strings.Join(strings.Fields(s), "")
+	return utf8.RuneCountInString(s) >= 4
+}
+
+// signatureBlock tells whether lines are contact data and disclaimers only: some
+// contact, no sentence that says anything else.
+func signatureBlock(folded []string) bool {
+	found, count := false, 0
+	for _, s := range folded {
+		s = strings.TrimSpace(s)
+		if s == "" || rule.MatchString(s) {
+			continue
+		}
+		count++
+		if disclaimer.MatchString(s) {
+			found = true
+			continue
+		}
+		if sentence.MatchString(s) && !contact.MatchString(s) {
+			return false
+		}
+		found = found || contact.MatchString(s)
+	}
+	return found && count <= 25
+}
+
+// lastParagraph takes trailing paragraphs without any sentence for the signature
+// when they hold contact data; names alone ("Kind regards, Jo") stay.
+func (l layout) lastParagraph(folded []string, end int) int {
+	signature := l.history
+	for end > 0 {
+		start := end
+		for start > 0 && strings.TrimSpace(folded[start-1]) != "" && !l.quoted[start-1] {
+			start--
+		}
+		if start == 0 || !signatureBlock(folded[start:end]) || !hasContactLine(folded[start:end]) {
+			return signature
+		}
+		signature, end = start, start
+		for end > 0 && strings.TrimSpace(folded[end-1]) == "" {
+			end--
+		}
+	}
+	return signature
+}
+
+var strongContact = regexp.MustCompile(`(?i)\b(tel|fax|phone)\b|〒|電話|https?://|www\.|\d{2,4}-\d{2,4}-\d{3,4}|[\w.+-]+@[\w-]+\.`)
+
+// hasContactLine wants a telephone number, an address or the like, and no wish.
+func hasContactLine(folded []string) bool {
+	for _, s := range folded {
+		if strings.Contains(s, "祈") || strings.Contains(s, "regards") || strings.Contains(s, "sincerely") || strings.Contains(s, "以上") {
+			return false
+		}
+	}
+	return strongContact.MatchString(strings.Join(folded, "\n"))
+}
+
+// wordsBefore counts the characters of newest text above the history.
+func (l layout) wordsBefore(lines []string) int {
+	n := 0
+	for i := range lines[:l.history] {
+		if !l.quoted[i] {
+			n += utf8.RuneCountInString(strings.TrimSpace(lines[i]))
+		}
+	}
+	return n
+}
+
+// forwardMark tells whether the history was passed on rather than answered.
+func forwardMark(folded []string, at int) bool {
+	s := folded[at]
+	return strings.Contains(s, "forward") || strings.Contains(s, "転送")
 }

@@ -1,5 +1,9 @@
 package rewrite
 
+import (
+	"strings"
+)
+
 // Reading is a message as its reader sees it first: what Decide works on.
 type Reading struct {
 	Header   map[string][]string // canonical field names, decoded values
@@ -13,5 +17,109 @@ type Reading struct {
 	FromHTML  bool   // Text was taken from an HTML part
 	Quoted    string // what was cut off as quoted history, for contrary evidence only
 	Signature string // what was cut off as signature
-	Forwarded bool   // the text starts with, or consists of, a forwarded message
+	Forwarded bool   // the text consists of, or only introduces, a forwarded message
+}
+
+// Reading decodes the newest text of the message. The plain text part is read
+// when there is one with words in it; otherwise the HTML part.
+func (m *Message) Reading() Reading {
+	r := Reading{Header: map[string][]string{}}
+	for _, f := range m.Fields() {
+		name := canonicalName(f.Name)
+		r.Header[name] = append(r.Header[name], decodeHeader(f.Value))
+	}
+	r.Subject, r.From, r.To = first(r.Header["Subject"]), first(r.Header["From"]), first(r.Header["To"])
+	for _, p := range m.readable() {
+		v, err := m.view(p)
+		if err != nil {
+			continue
+		}
+		r.add(v)
+		if strings.TrimSpace(r.Text) != "" {
+			break
+		}
+	}
+	return r
+}
+
+// canonicalName writes a field name the way the standards do: Message-Id.
+func canonicalName(name string) string {
+	b := []byte(strings.ToLower(name))
+	up := true
+	for i, c := range b {
+		if up && c >= 'a' && c <= 'z' {
+			b[i] = c - 'a' + 'A'
+		}
+		up = c == '-'
+	}
+	return string(b)
+}
+
+// view is the text of one part in lines, divided into newest text and the rest.
+type view struct {
+	leaf   *leaf
+	html   *htmlView // nil for plain text
+	lines  []line
+	layout layout
+}
+
+// view decodes a text part and divides it.
+func (m *Message) view(p *Part) (*view, error) {
+	l, err := m.leaf(p)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{leaf: l}
+	if p.MediaType == "text/html" {
+		h := readHTML(l.text.text)
+		v.html, v.lines = &h, h.lines
+	} else {
+		v.lines = plainLines(l.text.text)
+	}
+	texts, quoted := make([]string, len(v.lines)), make([]bool, len(v.lines))
+	for i, ln := range v.lines {
+		texts[i], quoted[i] = ln.text, ln.quoted
+	}
+	v.layout = findLayout(texts, quoted)
+	return v, nil
+}
+
+// plainLines splits text at its line ends; end is behind the line end.
+func plainLines(text string) []line {
+	var lines []line
+	for at := 0; at < len(text); {
+		end := len(text)
+		if i := strings.IndexByte(text[at:], '\n'); i >= 0 {
+			end = at + i + 1
+		}
+		lines = append(lines, line{text: strings.TrimRight(text[at:end], "\r\n"), end: end})
+		at = end
+	}
+	return lines
+}
+
+// last is the index of the last line of newest text, or -1.
+func (v *view) last() int {
+	texts := make([]string, len(v.lines))
+	for i, ln := range v.lines {
+		texts[i] = ln.text
+	}
+	return v.layout.last(texts)
+}
+
+func (r *Reading) add(v *view) {
+	var newest, quoted, signature strings.Builder
+	for i, ln := range v.lines {
+		to := &newest
+		switch {
+		case i >= v.layout.history || v.layout.quoted[i]:
+			to = &quoted
+		case i >= v.layout.signature:
+			to = &signature
+		}
+		to.WriteString(ln.text)
+		to.WriteByte('\n')
+	}
+	r.Text, r.Quoted, r.Signature = newest.String(), quoted.String(), signature.String()
+	r.FromHTML, r.Forwarded = v.html != nil, v.layout.forwarded
 }

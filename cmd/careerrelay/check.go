@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/careerrelay/careerrelay/configs"
+)
+
+// checkCommand validates a configuration: 0 if the relay would start with it.
+type checkCommand struct {
+	File string `arg:"" help:"Configuration file." default:"careerrelay.yaml"`
+}
+
+func (c *checkCommand) Run(t *terminal) error {
+	config, err := loadConfig(t, c.File)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t.stdout, "%s: ok, %s, %s\n", c.File, count(len(config.Companies), "company", "companies"),
+		count(len(config.Warnings()), "warning", "warnings"))
+	return nil
+}
+
+// loadConfig loads a configuration and prints every problem; warnings do not fail.
+func loadConfig(t *terminal, path string) (*configs.Config, error) {
+	config, err := configs.Load(path)
+	if problems, ok := errors.AsType[configs.Problems](err); ok {
+		fmt.Fprintln(t.stderr, problems)
+		fmt.Fprintf(t.stderr, "%s: %s\n", path, count(len(problems.Mistakes()), "mistake", "mistakes"))
+		return nil, errSaid
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range config.Warnings() {
+		fmt.Fprintln(t.stderr, w)
+	}
+	return config, nil
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// sampleCommand prints the configuration that is shipped.
+type sampleCommand struct{}
+
+func (sampleCommand) Run(t *terminal) error {
+	_, err := t.stdout.Write(configs.Sample)
+	return err
+}
+
+// hashCommand makes the hash of a password for accept.users.
+type hashCommand struct{}
+
+func (hashCommand) Run(t *terminal) error {
+	line, err := bufio.NewReader(t.stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read password: %w", err)
+	}
+	password := strings.TrimRight(line, "\r\n")
+	if password == "" {
+		return errors.New("no password: write it to standard input, as one line")
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
+	if err != nil {
+		return fmt.Errorf("hash password: %w", err)
+	}
+	fmt.Fprintf(t.stdout, "%s\n", hash)
+	return nil
+}
+
+// versionCommand prints what was built, from what, with what.
+type versionCommand struct{}
+
+func (versionCommand) Run(t *terminal) error {
+	fmt.Fprintln(t.stdout, "careerrelay", version())
+	return nil
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	out := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			out += " " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return out + " " + info.GoVersion
+}

@@ -1,0 +1,80 @@
+// Command careerrelay is an outbound SMTP relay that adds a link to a licensed
+// recruiting agency to mails that tell a job candidate "no", once, and counts
+// the candidates who register through it.
+//
+// Exit codes: 0 done; 1 the answer is no, or something failed and was said on
+// standard error; 2 the command line is wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// commands is the command line.
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Run the relay."`
+	Check   checkCommand   `cmd:"" help:"Check a configuration file and name every mistake."`
+	Sample  sampleCommand  `cmd:"" help:"Print a configuration to start from."`
+	Report  reportCommand  `cmd:"" help:"Print counts and credits of each company."`
+	Hash    hashCommand    `cmd:"" help:"Hash a password (from standard input) for accept.users."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// terminal is what a command may use of the process that runs it.
+type terminal struct {
+	ctx    context.Context // ends when the process is asked to stop
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// errSaid is a failure whose text was printed already.
+var errSaid = errors.New("failed, see above")
+
+// run is the whole program but for the process around it; it returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var cli commands
+	helped := false
+	parser, err := kong.New(&cli,
+		kong.Name("careerrelay"),
+		kong.Description("A link to help in every rejection, and nothing else changed."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }), // kong goes on after printing help
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Bind(&terminal{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "careerrelay:", err)
+		return 2
+	}
+	command, err := parser.Parse(args)
+	if helped {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "careerrelay: %v\nRun \"careerrelay --help\" for the commands.\n", err)
+		return 2
+	}
+	if err := command.Run(); err != nil {
+		if !errors.Is(err, errSaid) {
+			fmt.Fprintln(stderr, "careerrelay:", err)
+		}
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/careerrelay/careerrelay/configs"
+	"github.com/careerrelay/careerrelay/smtp"
+	"github.com/careerrelay/careerrelay/store"
+	"github.com/careerrelay/careerrelay/store/bolt"
+)
+
+// pollEvery is how often the configuration files are looked at.
+const pollEvery = 5 * time.Second
+
+// serveCommand runs the relay until it is told to stop.
+type serveCommand struct {
+	Config string `help:"Configuration file." default:"careerrelay.yaml" placeholder:"FILE"`
+}
+
+func (c *serveCommand) Run(t *terminal) error {
+	config, err := loadConfig(t, c.Config)
+	if err != nil {
+		return err
+	}
+	l, err := openListeners(config.Listen)
+	if err != nil {
+		return err
+	}
+	s, err := start(config, l, newLogger(t.stderr, config.Log))
+	if err != nil {
+		return errors.Join(err, l.close())
+	}
+	return s.untilStopped(t.ctx)
+}
+
+// server is a running relay.
+type server struct {
+	*life
+	config   *configs.Config // as it was started
+	registry *prometheus.Registry
+	keys     *store.Keys
+	sealer   *store.Sealer
+	stampKey []byte
+	store    *bolt.Store
+	proxy    *smtp.Proxy
+	reloader *reloader
+	pages    atomic.Pointer[http.Handler] // of the current configuration
+	tls      atomic.Pointer[tls.Config]   // of the current certificate files
+	stopping atomic.Bool
+}
+
+// start opens the store and runs the relay on the listeners. If it fails, it
+// stops what it started; the listeners stay the caller's.
+func start(config *configs.Config, l *listeners, log *slog.Logger) (*server, error) {
+	s := &server{life: newLife(log), config: config, registry: prometheus.NewRegistry()}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.stop(context.Background()))
+	}
+	s.serve(l)
+	return s, nil
+}
+
+// open makes all that can fail: keys, store, pages, relay.
+func (s *server) open() error {
+	if err := s.openKeys(); err != nil {
+		return err
+	}
+	if err := s.openStore(); err != nil {
+		return err
+	}
+	if err := s.openTLS(s.config); err != nil {
+		return err
+	}
+	pages, err := s.newPages(s.config)
+	if err != nil {
+		return err
+	}
+	s.pages.Store(&pages)
+	options, err := s.proxyOptions(s.config)
+	if err != nil {
+		return err
+	}
+	if s.proxy, err = smtp.New(options); err != nil {
+		return err
+	}
+	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
+	return nil
+}
+
+// openKeys reads the key files, and makes those that are not there.
+func (s *server) openKeys() error {
+	secret, err := s.config.Secret()
+	if err != nil {
+		return err
+	}
+	if s.keys, err = store.NewKeys(secret); err != nil {
+		return err
+	}
+	if s.stampKey, err = hkdf.Key(sha256.New, secret, nil, "careerrelay stamp 1", sha256.Size); err != nil {
+		return fmt.Errorf("derive stamp key: %w", err)
+	}
+	keys, err := s.config.ProfileKeys()
+	if err != nil {
+		return err
+	}
+	s.sealer, err = store.NewSealer(keys[0], keys[1:]...)
+	return err
+}
+
+func (s *server) openStore() error {
+	path := s.config.StorePath()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("store: make its folder: %w; the relay's user must be able to write there", err)
+	}
+	var err error
+	s.store, err = bolt.Open(path, bolt.Options{Ratio: s.config.Ratio, LinkLife: time.Duration(s.config.LinkLife), Logger: s.log})
+	if err != nil {
+		return err
+	}
+	s.onStop("store", func(context.Context) error { return s.store.Close() })
+	return nil
+}
+
+// openTLS loads the certificate; connections that begin later get it.
+func (s *server) openTLS(c *configs.Config) error {
+	t, err := c.TLSConfig()
+	if err != nil {
+		return err
+	}
+	s.tls.Store(t)
+	return nil
+}
+
+// serve starts every part. Stopping takes them down in the opposite order: mail
+// first, then pages, then the store.
+func (s *server) serve(l *listeners) {
+	ctx, cancel := context.WithCancel(context.Background())
+	if l.admin != nil {
+		s.serveHTTP("admin", l.admin, s.admin().handler())
+	}
+	s.serveHTTP("pages", l.web, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*s.pages.Load()).ServeHTTP(w, r)
+	}))
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	ticker := time.NewTicker(pollEvery)
+	s.run("reload", func() error {
+		s.reloader.run(ctx, hup, ticker.C)
+		return nil
+	})
+	mail := make(chan struct{}, len(l.smtp))
+	for _, one := range l.smtp {
+		s.run("mail", func() error {
+			defer func() { mail <- struct{}{} }()
+			return s.proxy.Serve(ctx, one)
+		})
+	}
+	s.onStop("mail", func(context.Context) error {
+		signal.Stop(hup)
+		ticker.Stop()
+		cancel()
+		for range l.smtp { // Serve bounds its own draining
+			<-mail
+		}
+		return nil
+	})
+	s.log.Info("relay is up", "smtp", addresses(l.smtp), "web", l.web.Addr().String(), "config", s.config.File(), "version", version())
+}
+
+func addresses(all []net.Listener) []string {
+	var out []string
+	for _, l := range all {
+		out = append(out, l.Addr().String())
+	}
+	return out
+}
+
+// untilStopped waits for ctx to end, or for a part to fail, and stops.
+func (s *server) untilStopped(ctx context.Context) error {
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-s.failed:
+		s.log.Error("a part of the relay ended", "err", failure)
+	}
+	return errors.Join(failure, s.shutdown())
+}
+
+// shutdown lets running transactions end and stops everything.
+func (s *server) shutdown() error {
+	s.stopping.Store(true)
+	s.log.Info("relay stops")
+	grace, cancel := context.WithTimeout(context.Background(), time.Duration(s.config.Timeouts.Drain)+10*time.Second)
+	defer cancel()
+	err := s.stop(grace)
+	s.log.Info("relay has stopped", "err", err)
+	return err
+}
+
+// apply takes a new configuration into use: all that can fail first.
+func (s *server) apply(c *configs.Config) error {
+	companies, err := s.companies(c)
+	if err != nil {
+		return err
+	}
+	pages, err := s.newPages(c)
+	if err != nil {
+		return err
+	}
+	certificate, err := c.TLSConfig()
+	if err != nil {
+		return err
+	}
+	if err := s.proxy.SetCompanies(companies); err != nil {
+		return err
+	}
+	s.pages.Store(&pages)
+	s.tls.Store(certificate)
+	return nil
+}
+
+func (s *server) admin() admin {
+	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report}
+}
+
+// ready tells why mail would not be taken, or not be edited, now.
+func (s *server) ready(ctx context.Context) error {
+	if s.stopping.Load() {
+		return errors.New("stopping")
+	}
+	return s.store.Ping(ctx)
+}
+
+func (s *server) report(ctx context.Context) ([]reportRow, error) {
+	counts, err := s.store.Report(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	return reportRows(counts, s.reloader.companies()), nil
+}

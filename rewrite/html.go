@@ -1,0 +1,295 @@
+package rewrite
+
+import (
+	"regexp"
+	"strings"
+
+	"golang.org/x/net/html"
+)
+
+// line is one line of text as a person reads it, and where it ends in the source.
+type line struct {
+	text   string
+	end    int  // offset in the decoded text just behind the line's last visible character
+	quoted bool // by markup: blockquote, gmail_quote
+}
+
+// htmlPoint is a place between two tokens where a block element may stand.
+type htmlPoint struct {
+	offset int
+	words  int  // visible text tokens before it
+	quotes int  // quotations opened before it
+	inside bool // of a paragraph or inline element, which the block ends or stretches: second choice
+}
+
+// htmlView is the visible text of an HTML part.
+type htmlView struct {
+	lines  []line
+	points []htmlPoint
+	words  []int // words[i]: visible text tokens up to the end of lines[i]
+	quotes []int // the same for quotations
+	chars  []visibleChar
+}
+
+// visibleChar is one byte of visible text and where it stands in the source.
+type visibleChar struct {
+	c  byte
+	at int
+}
+
+// element is one open element and what it does to the text inside.
+type element struct {
+	name   string
+	hidden bool // display:none and its kin
+	tiny   bool // font-size:0, until a child sets another
+	quoted bool
+	pre    bool
+}
+
+// Elements that end a line of text, that never have content, that may hold a
+// block, and whose end tag is optional in practice.
+var (
+	blockElements  = set("address article aside blockquote body center dd details div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section table tbody td tfoot th thead tr ul")
+	voidElements   = set("area base br col embed hr img input link meta param source track wbr")
+	flowElements   = set("article aside body center div footer form header main section td th html")
+	phraseElements = set("p span font b i em strong u small big")
+	neverVisible   = set("head title script style template noscript textarea select option object svg math iframe")
+)
+
+func set(names string) map[string]bool {
+	m := map[string]bool{}
+	for name := range strings.FieldsSeq(names) {
+		m[name] = true
+	}
+	return m
+}
+
+// htmlReader is one pass of the tokenizer over the source.
+type htmlReader struct {
+	view   htmlView
+	stack  []element
+	line   strings.Builder
+	end    int // of the line's last visible character
+	words  int
+	quotes int
+}
+
+// readHTML finds the visible lines of HTML source and the places where a block
+// may stand. The tokenizer never fails: HTML has no wrong input.
+func readHTML(source string) htmlView {
+	r := &htmlReader{}
+	z := html.NewTokenizer(strings.NewReader(source))
+	for at := 0; ; {
+		kind := z.Next()
+		raw := len(z.Raw())
+		if kind == html.ErrorToken {
+			r.breakLine(false)
+			r.endAll()
+			r.point(at)
+			return r.view
+		}
+		r.token(z, kind, source[at:at+raw], at)
+		at += raw
+		if kind != html.CommentToken && kind != html.DoctypeToken {
+			r.point(at)
+		}
+	}
+}
+
+func (r *htmlReader) token(z *html.Tokenizer, kind html.TokenType, raw string, at int) {
+	switch kind {
+	case html.TextToken:
+		r.text(raw, at)
+	case html.StartTagToken, html.SelfClosingTagToken:
+		t := z.Token()
+		r.start(t)
+	case html.EndTagToken:
+		name, _ := z.TagName()
+		r.close(string(name))
+	}
+}
+
+// top is the innermost open element.
+func (r *htmlReader) top() element {
+	if len(r.stack) == 0 {
+		return element{}
+	}
+	return r.stack[len(r.stack)-1]
+}
+
+// point notes the place at offset if a block may stand there.
+func (r *htmlReader) point(offset int) {
+	e := r.top()
+	inside := phraseElements[e.name]
+	if e.hidden || e.quoted || e.pre || e.name != "" && !flowElements[e.name] && !inside {
+		return
+	}
+	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes, inside})
+}
+
+// endAll closes what the end of the source closes: paragraphs and inline
+// elements whose end tags are missing. Tables stay open: nothing is put there.
+func (r *htmlReader) endAll() {
+	for len(r.stack) > 0 && phraseElements[r.top().name] {
+		r.stack = r.stack[:len(r.stack)-1]
+	}
+}
+
+// text adds visible text. White space collapses, but for preformatted text.
+func (r *htmlReader) text(raw string, at int) {
+	e := r.top()
+	if e.hidden || e.tiny {
+		return
+	}
+	if strings.TrimSpace(raw) != "" {
+		r.words++
+	}
+	for i := 0; i < len(raw); {
+		n := charLen(raw[i:])
+		r.char(html.UnescapeString(raw[i:i+n]), at+i, at+i+n, e)
+		i += n
+	}
+}
+
+// charLen is the length of the character, entity or run of blanks at the start of s.
+func charLen(s string) int {
+	switch {
+	case s[0] == '&':
+		if i := strings.IndexAny(s, "; \t\r\n<&"[:1]); i > 0 && i < 40 {
+			return i + 1
+		}
+		return 1
+	case s[0] < 0x80:
+		return 1
+	}
+	n := 1
+	for n < len(s) && s[n]&0xc0 == 0x80 {
+		n++
+	}
+	return n
+}
+
+func (r *htmlReader) char(c string, start, end int, e element) {
+	switch {
+	case c == "\n" && e.pre:
+		r.breakLine(true)
+		return
+	case c == "\r" || c == "\n" || c == "\t" || c == " ":
+		if s := r.line.String(); !e.pre && (s == "" || s[len(s)-1] == ' ') {
+			return
+		}
+		r.line.WriteByte(' ')
+		return
+	}
+	r.line.WriteString(c)
+	r.end = end
+	for i := range len(c) {
+		r.view.chars = append(r.view.chars, visibleChar{c[i], start})
+	}
+}
+
+// breakLine ends the line; an empty one counts only when asked for.
+func (r *htmlReader) breakLine(empty bool) {
+	text := strings.TrimRight(r.line.String(), " ")
+	r.line.Reset()
+	if text == "" && !empty {
+		return
+	}
+	if text == "" && (len(r.view.lines) == 0 || r.view.lines[len(r.view.lines)-1].text == "") {
+		return
+	}
+	r.view.lines = append(r.view.lines, line{text, r.end, r.top().quoted})
+	r.view.words = append(r.view.words, r.words)
+	r.view.quotes = append(r.view.quotes, r.quotes)
+}
+
+func (r *htmlReader) start(t html.Token) {
+	name := t.Data
+	if name == "br" {
+		r.breakLine(true)
+		return
+	}
+	if blockElements[name] {
+		r.breakLine(false)
+		r.impliedEnd(name)
+	}
+	if voidElements[name] || t.Type == html.SelfClosingTagToken {
+		return
+	}
+	e := r.top()
+	e.name = name
+	e.style(t)
+	if e.quoted && !r.top().quoted {
+		r.quotes++
+	}
+	r.stack = append(r.stack, e)
+}
+
+// impliedEnd closes what a start tag closes without an end tag: a paragraph, a
+// list item, a cell, a row.
+func (r *htmlReader) impliedEnd(name string) {
+	closes := map[string]string{"li": "li", "td": "td th p", "th": "td th p", "tr": "td th tr p"}[name]
+	if closes == "" {
+		closes = "p"
+	}
+	for len(r.stack) > 0 && strings.Contains(" "+closes+" ", " "+r.top().name+" ") {
+		r.stack = r.stack[:len(r.stack)-1]
+	}
+}
+
+// close pops the innermost element of that name with all inside it; an end tag
+// without a start is ignored. A table keeps end tags of the outside out.
+func (r *htmlReader) close(name string) {
+	if blockElements[name] {
+		r.breakLine(name == "p")
+	}
+	for i := len(r.stack) - 1; i >= 0; i-- {
+		if r.stack[i].name == name {
+			r.stack = r.stack[:i]
+			return
+		}
+		if r.stack[i].name == "table" && name != "body" && name != "html" {
+			return
+		}
+	}
+}
+
+var (
+	hiddenStyle = regexp.MustCompile(`display:none|visibility:hidden|mso-hide:all|opacity:0(\.0+)?(;|$)|max-height:0|(^|;)height:0(px)?(;|$)`)
+	fontSize    = regexp.MustCompile(`(^|;)font-size:([^;]*)`)
+	zeroSize    = regexp.MustCompile(`^0(\.0+)?(px|pt|em|rem|%)?(!important)?$`)
+)
+
+// style reads what the element's attributes say about the text inside.
+func (e *element) style(t html.Token) {
+	e.hidden = e.hidden || neverVisible[t.Data]
+	e.pre = e.pre || t.Data == "pre"
+	e.quoted = e.quoted || t.Data == "blockquote"
+	for _, a := range t.Attr {
+		switch a.Key {
+		case "hidden":
+			e.hidden = true
+		case "style":
+			style := strings.ToLower(strings.Join(strings.Fields(a.Val), ""))
+			e.hidden = e.hidden || hiddenStyle.MatchString(style)
+			if size := fontSize.FindStringSubmatch(style); size != nil {
+				e.tiny = zeroSize.MatchString(size[2])
+			}
+			e.pre = e.pre || strings.Contains(style, "white-space:pre")
+		case "class", "id":
+			e.quoted = e.quoted || quoteMark(a.Val)
+		}
+	}
+}
+
+// quoteMark tells whether a class or id is what mail programs put around the
+// mail that is answered.
+func quoteMark(value string) bool {
+	for name := range strings.FieldsSeq(value) {
+		switch name {
+		case "gmail_quote", "gmail_quote_container", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote", "divRplyFwdMsg", "OLK_SRC_BODY_SECTION", "appendonsend", "mail-editor-reference-message-container":
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,262 @@
+package rewrite
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/jhillyerd/enmime/v2"
+)
+
+// ErrProof is what every failed proof wraps: the original must go instead.
+var ErrProof = errors.New("edit is not proven")
+
+func proofError(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrProof, fmt.Sprintf(format, args...))
+}
+
+// Prove checks the edited message before it is sent, in three ways that share no
+// code with the making of the edits:
+//
+//   - the edits taken out of the result give the input, bit for bit;
+//   - our index of the result is that of the input, moved by the edits;
+//   - enmime, an independent parser, sees the same tree, the same other parts, and
+//     in each edited part the old text with the block in one place.
+func (e *Edited) Prove() error {
+	edits := e.Edits()
+	after := newSpliced(e.m.r, e.m.size, edits)
+	if err := proveBytes(e.m.r, e.m.size, after, edits); err != nil {
+		return err
+	}
+	result, err := Parse(after, after.length, e.m.limits)
+	if err != nil {
+		return proofError("read back: %v", err)
+	}
+	if err := proveTree(e.m.Root, result.Root, edits); err != nil {
+		return err
+	}
+	for _, c := range e.changes {
+		if err := c.prove(); err != nil {
+			return err
+		}
+	}
+	return e.proveIndependently(result)
+}
+
+// proveBytes walks over the result, takes each edit out and compares the rest
+// with the input.
+func proveBytes(before io.ReaderAt, size int64, after *spliced, edits []Edit) error {
+	a, b := newCompare(before, after)
+	at := int64(0)
+	for _, e := range edits {
+		if !a.same(b, e.Start-at) {
+			return proofError("bytes differ before offset %d", e.Start)
+		}
+		if got := b.take(int64(len(e.New))); !bytes.Equal(got, e.New) {
+			return proofError("the edit at offset %d is not what stands there", e.Start)
+		}
+		a.take(e.End - e.Start)
+		at = e.End
+	}
+	if !a.same(b, size-at) || b.at != after.length {
+		return proofError("bytes differ behind the last edit")
+	}
+	return nil
+}
+
+// cursor reads a message forward.
+type cursor struct {
+	r   io.ReaderAt
+	at  int64
+	buf []byte
+}
+
+func newCompare(before, after io.ReaderAt) (a, b *cursor) {
+	return &cursor{r: before, buf: make([]byte, 32<<10)}, &cursor{r: after, buf: make([]byte, 32<<10)}
+}
+
+func (c *cursor) take(n int64) []byte {
+	p := make([]byte, n)
+	got, _ := c.r.ReadAt(p, c.at)
+	c.at += n
+	return p[:got]
+}
+
+func (c *cursor) same(d *cursor, n int64) bool {
+	for n > 0 {
+		step := min(n, int64(len(c.buf)))
+		got, _ := c.r.ReadAt(c.buf[:step], c.at)
+		got2, _ := d.r.ReadAt(d.buf[:step], d.at)
+		if int64(got) != step || got != got2 || !bytes.Equal(c.buf[:got], d.buf[:got2]) {
+			return false
+		}
+		c.at, d.at, n = c.at+step, d.at+step, n-step
+	}
+	return true
+}
+
+// proveTree compares both indexes: same parts, same types, every offset moved by
+// exactly the edits in front of it.
+func proveTree(a, b *Part, edits []Edit) error {
+	if a.MediaType != b.MediaType || a.Encoding != b.Encoding || a.Closed != b.Closed || len(a.Children) != len(b.Children) {
+		return proofError("the part at offset %d has another shape", a.Header.Start)
+	}
+	moved := func(at int64, inclusive bool) int64 {
+		shift := int64(0)
+		for _, e := range edits {
+			if e.End < at || inclusive && e.End == at {
+				shift += int64(len(e.New)) - (e.End - e.Start)
+			}
+		}
+		return at + shift
+	}
+	if moved(a.Header.Start, true) != b.Header.Start || moved(a.Body.Start, false) != b.Body.Start || moved(a.Body.End, true) != b.Body.End {
+		return proofError("the part at offset %d has moved", a.Header.Start)
+	}
+	for i := range a.Children {
+		if err := proveTree(a.Children[i], b.Children[i], edits); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prove reads the part before and after with enmime.
+func (c change) prove() error {
+	before, err := readLeaf(c.leaf.part, c.leaf.raw)
+	if err != nil {
+		return err
+	}
+	in := c.edit
+	base := c.leaf.part.Body.Start
+	raw := append(append(append([]byte{}, c.leaf.raw[:in.Start-base]...), in.New...), c.leaf.raw[in.End-base:]...)
+	after, err := readLeaf(c.leaf.part, raw)
+	if err != nil {
+		return err
+	}
+	inserted := c.leaf.charset.decode(c.data)
+	removed := c.leaf.charset.decode(c.leaf.dec.data[c.start:c.end])
+	for i := 0; ; i++ {
+		n := strings.Index(after[i:], inserted)
+		if n < 0 {
+			return proofError("the text is not the old text with the block")
+		}
+		if i += n; after[:i]+removed+after[i+len(inserted):] == before {
+			return nil
+		}
+	}
+}
+
+// enmimeParser reads leaves the way a mail program would: labels are believed,
+// nothing is guessed, nothing is converted.
+func enmimeParser() *enmime.Parser {
+	return enmime.NewParser(
+		enmime.DisableCharacterDetection(true),
+		enmime.DisableTextConversion(true),
+		enmime.SkipMalformedParts(true),
+		enmime.MultipartWOBoundaryAsSinglePart(true),
+		enmime.MaxStoredPartErrors(8),
+		enmime.StripMediaTypeInvalidCharacters(true),
+		enmime.SetReadPartErrorPolicy(enmime.AllowCorruptTextPartErrorPolicy),
+	)
+}
+
+// readLeaf decodes one text part with enmime.
+func readLeaf(p *Part, raw []byte) (string, error) {
+	charset := "us-ascii"
+	if cs := lookupCharset(p.Params["charset"]); cs != nil {
+		charset = cs.name // enmime lacks the aliases
+	}
+	head := fmt.Sprintf("Content-Type: %s; charset=%q\r\nContent-Transfer-Encoding: %s\r\n\r\n", p.MediaType, charset, p.Encoding)
+	part, err := enmimeParser().ReadParts(io.MultiReader(strings.NewReader(head), bytes.NewReader(raw)))
+	if err != nil {
+		return "", proofError("independent parser: %v", err)
+	}
+	return string(part.Content), nil
+}
+
+// proveIndependently lets enmime read both messages and compares what it sees.
+// The middle of long bodies is left out on both sides: proveBytes has compared it.
+func (e *Edited) proveIndependently(result *Message) error {
+	before, err := e.m.skeleton()
+	if err != nil {
+		return err
+	}
+	after, err := result.skeleton()
+	if err != nil {
+		return err
+	}
+	a, err := enmimeParser().ReadParts(bytes.NewReader(before))
+	if err != nil {
+		return proofError("independent parser on the input: %v", err)
+	}
+	b, err := enmimeParser().ReadParts(bytes.NewReader(after))
+	if err != nil {
+		return proofError("independent parser on the result: %v", err)
+	}
+	return sameParts(a, b, len(e.changes))
+}
+
+// sameParts compares two trees of enmime: at most edited leaves differ in content.
+func sameParts(a, b *enmime.Part, edited int) error {
+	differ := 0
+	var walk func(a, b *enmime.Part) error
+	walk = func(a, b *enmime.Part) error {
+		for ; a != nil && b != nil; a, b = a.NextSibling, b.NextSibling {
+			if a.ContentType != b.ContentType || a.FileName != b.FileName || a.Disposition != b.Disposition || a.Charset != b.Charset {
+				return proofError("independent parser sees another part")
+			}
+			if !bytes.Equal(a.Content, b.Content) {
+				if !strings.HasPrefix(a.ContentType, "text/") {
+					return proofError("independent parser sees another attachment")
+				}
+				differ++
+			}
+			if err := walk(a.FirstChild, b.FirstChild); err != nil {
+				return err
+			}
+		}
+		if (a == nil) != (b == nil) {
+			return proofError("independent parser sees another number of parts")
+		}
+		return nil
+	}
+	if err := walk(a, b); err != nil {
+		return err
+	}
+	if differ > edited {
+		return proofError("independent parser sees %d changed parts, %d were edited", differ, edited)
+	}
+	return nil
+}
+
+// kept is how much of either end of a long body the skeleton holds.
+const kept = 1 << 10
+
+// skeleton is the message without the middle of its long bodies.
+func (m *Message) skeleton() ([]byte, error) {
+	var out bytes.Buffer
+	at := int64(0)
+	copyTo := func(end int64) error {
+		_, err := io.Copy(&out, io.NewSectionReader(m.r, at, max(end-at, 0)))
+		at = max(at, end)
+		return err
+	}
+	var failed error
+	m.Root.Walk(func(p *Part) {
+		if p.Multipart() || p.Body.Len() <= 4*kept || failed != nil {
+			return
+		}
+		if failed = copyTo(p.Body.Start + kept); failed == nil {
+			out.WriteString("\r\n")
+			at = p.Body.End - kept
+		}
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	err := copyTo(m.size)
+	return out.Bytes(), err
+}

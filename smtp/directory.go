@@ -1,0 +1,151 @@
+package smtp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// directory is all companies of one configuration; it never changes.
+type directory struct {
+	companies []*company
+	users     map[string]login
+}
+
+// company is a Company at work.
+type company struct {
+	Company
+	upstream upstream
+	editor   editor
+	burst    *burst
+}
+
+// login is a user and the company the user belongs to.
+type login struct {
+	user    *User
+	company *company
+}
+
+// newDirectory checks the companies. What did not change since old goes on:
+// connections to an upstream, and the burst guard's memory.
+func newDirectory(companies []Company, old *directory) (*directory, error) {
+	d := &directory{users: make(map[string]login)}
+	var problems []error
+	for i := range companies {
+		c := &company{Company: companies[i]}
+		if d.byID(c.ID) != nil {
+			problems = append(problems, fmt.Errorf("company %q: id is used twice", c.ID))
+		}
+		c.Mode, c.DKIM, c.Recipients = or(c.Mode, Insert), or(c.DKIM, SkipSigned), or(c.Recipients, PassSeveral)
+		for j, domain := range c.Domains {
+			c.Domains[j] = strings.ToLower(domain)
+		}
+		for j := range c.Users {
+			u := &c.Users[j]
+			if _, taken := d.users[u.Name]; taken {
+				problems = append(problems, fmt.Errorf("company %q: user %q is there twice", c.ID, u.Name))
+			}
+			d.users[u.Name] = login{u, c}
+		}
+		if err := c.connect(old.byID(c.ID)); err != nil {
+			problems = append(problems, fmt.Errorf("company %q: %w", c.ID, err))
+		}
+		d.companies = append(d.companies, c)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// connect gives the company its upstream and its burst guard.
+func (c *company) connect(old *company) error {
+	c.burst = &burst{limit: c.Burst}
+	if old != nil && old.Burst == c.Burst {
+		c.burst = old.burst
+	}
+	c.upstream, c.editor = c.Company.upstream, c.Company.editor
+	return nil
+}
+
+func (d *directory) byID(id string) *company {
+	if d == nil {
+		return nil
+	}
+	for _, c := range d.companies {
+		if c.ID == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// client is what is known about the other side of a session.
+type client struct {
+	addr  netip.Addr
+	names []string // in its verified certificate
+	user  string   // logged in as
+}
+
+// lookup finds the company that the client may send for: by login, else by
+// certificate, else by the smallest network. The sender's address never decides.
+func (d *directory) lookup(c client) (login, error) {
+	if c.user != "" {
+		if l, found := d.users[c.user]; found {
+			return l, nil
+		}
+		return login{}, errNotAllowed // removed by a reload
+	}
+	for _, co := range d.companies {
+		if slices.ContainsFunc(co.ClientNames, func(n string) bool { return hasName(c.names, n) }) {
+			return login{company: co}, nil
+		}
+	}
+	var best login
+	bits := -1
+	for _, co := range d.companies {
+		for _, n := range co.Networks {
+			if n.Contains(c.addr) && n.Bits() > bits {
+				best, bits = login{company: co}, n.Bits()
+			}
+		}
+	}
+	switch {
+	case best.company != nil:
+		return best, nil
+	case len(d.users) > 0:
+		return login{}, errAuthNeeded
+	}
+	return login{}, errNotAllowed
+}
+
+func hasName(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// possible is the companies the client may turn out to send for: EHLO comes
+// before the login, and must promise no more than all of them can keep.
+func (d *directory) possible(c client) []*company {
+	if l, err := d.lookup(c); err == nil {
+		return []*company{l.company}
+	}
+	var all []*company
+	for _, co := range d.companies {
+		if len(co.Users) > 0 {
+			all = append(all, co)
+		}
+	}
+	return all
+}
+
+// owns tells whether an address's domain is one of the company's, or below one.
+func (c *company) owns(domain string) bool { return inDomains(c.Domains, domain) }
+
+func inDomains(domains []string, domain string) bool {
+	domain = strings.ToLower(strings.TrimSuffix(domain, "."))
+	return slices.ContainsFunc(domains, func(own string) bool {
+		return domain == own || strings.HasSuffix(domain, "."+own)
+	})
+}

@@ -1,0 +1,426 @@
+package smtp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/careerrelay/careerrelay/rewrite"
+	"github.com/careerrelay/careerrelay/store"
+)
+
+// transit is one message on its way through the relay.
+type transit struct {
+	*mail
+	receive func() (*spool, error) // brings the whole message, once
+	answer  func(Reply)            // tells the client, at once
+	hop     hop                    // for the Received line
+	limit   int64                  // size the upstream announced, 0: none
+	log     *slog.Logger
+}
+
+// relay carries one message across:
+//
+//	accept → inspect → decide → record → splice → prove → forward → confirm
+//
+// It answers the client exactly once, with the upstream's word or an honest one
+// of ours. It returns errTorn, and has answered nothing, when the message never
+// came whole.
+func (p *Proxy) relay(ctx context.Context, t *transit) error {
+	raw, err := t.receive() // accept: all octets, in memory or a nameless file
+	defer raw.Close()
+	if err != nil {
+		return p.notAccepted(t, err)
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeouts.Transaction)
+	defer cancel()
+	o, err := p.admit(t, raw)
+	if err != nil { // a loop, or a file that cannot be read again
+		reply := replyFor(err)
+		t.answer(reply)
+		p.account(t, &o, reply, err, began)
+		return nil
+	}
+	if err = p.offer(ctx, t, &o); err != nil { // inspect, decide, record, splice, prove
+		p.failOpen(ctx, t, &o, err) // the mail matters more than the link
+	}
+	reply, err := p.forward(ctx, t, &o) // the upstream's answer is our answer
+	t.answer(reply)
+	p.settle(ctx, t, &o, reply) // confirm or void; the client has its answer already
+	p.account(t, &o, reply, err, began)
+	return nil
+}
+
+// offer is what the relay does to one message: what goes upstream, and why.
+type offer struct {
+	raw       *spool
+	head      header
+	trace     string         // the lines that go on top
+	strip     []rewrite.Edit // stamps that are not ours
+	edits     []rewrite.Edit // the block; empty: unedited
+	stage     string         // step of the line that runs, or that failed
+	reason    string         // why it is unedited; "" if it is edited
+	verdict   rewrite.Verdict
+	returning bool // our valid stamp is on it: it has been here
+	recorded  bool // referral is in the store
+	referral  store.Referral
+	token     store.Token
+}
+
+// notAccepted ends a message that did not come whole, or may not pass.
+func (p *Proxy) notAccepted(t *transit, err error) error {
+	o := &offer{stage: "accept"}
+	if errors.Is(err, errTorn) {
+		p.account(t, o, Reply{}, err, time.Now())
+		return err
+	}
+	reply := replyFor(err)
+	t.answer(reply)
+	p.account(t, o, reply, err, time.Now())
+	return nil
+}
+
+// admit reads what the relay must know of every message, and writes the lines
+// that every message gets.
+func (p *Proxy) admit(t *transit, raw *spool) (offer, error) {
+	o := offer{raw: raw, stage: "accept"}
+	var err error
+	if o.head, err = headerOf(raw, p.o.Limits.HeaderBytes); err != nil {
+		return o, fmt.Errorf("read header: %w", err)
+	}
+	ours, others := p.stamp.sort(&o.head, t.company.ID)
+	if o.head.received > p.o.Limits.Received || ours > maxPasses {
+		return o, errLoop
+	}
+	now := p.o.Now()
+	hop := t.hop
+	hop.at = now
+	o.returning = ours > 0
+	o.strip = strip(others)
+	o.trace = hop.line() + p.stamp.line(t.company.ID, o.head.messageID, now)
+	p.traffic.add(t.company.ID, store.Traffic{Seen: 1})
+	return o, nil
+}
+
+// offer decides about the message and, if it is to be edited, records the
+// referral and makes the edits. An error means that a step of ours failed and
+// that the original must go; so does a panic, which would else come back with
+// the client's next try, for days.
+func (p *Proxy) offer(ctx context.Context, t *transit, o *offer) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = panicError(r)
+		}
+	}()
+	o.stage = "inspect"
+	candidate, reason := p.candidate(t, o)
+	if reason != "" {
+		o.reason = reason
+		return nil
+	}
+	leave, err := p.inspecting(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	letter, err := t.company.editor.inspect(o.raw, o.raw.Size())
+	if err != nil {
+		return err
+	}
+	o.stage = "decide"
+	o.verdict = letter.decide(t.envelope(p.o.LinkHosts))
+	if o.reason = p.unedited(t, o); o.reason != "" {
+		return nil
+	}
+	o.stage = "record"
+	if o.reason, err = p.record(ctx, t, o, candidate); err != nil || o.reason != "" {
+		return err
+	}
+	o.stage = "splice"
+	link, optOut := p.o.Link(t.company.ID, o.token)
+	edits, err := letter.splice(o.verdict, link, optOut)
+	if err != nil {
+		return err
+	}
+	o.stage = "prove"
+	if err := letter.prove(edits); err != nil {
+		return err
+	}
+	o.edits = edits
+	if t.limit > 0 && o.Size() > t.limit { // the block must not be what makes a message too large
+		return errTooLarge
+	}
+	return nil
+}
+
+// candidate is the only recipient outside the company, or the reason why the
+// message is not looked at.
+func (p *Proxy) candidate(t *transit, o *offer) (command, string) {
+	var candidates []command
+	for _, r := range t.recipients {
+		if !t.company.owns(r.domain) && r.domain != "" {
+			candidates = append(candidates, r)
+		}
+	}
+	switch {
+	case t.company.Mode == Off || p.switchedOff(t.company.ID):
+		return command{}, "off"
+	case o.returning:
+		return command{}, "returned"
+	case len(candidates) == 0:
+		return command{}, "no_candidate"
+	case len(candidates) > 1:
+		return command{}, "several_candidates"
+	case o.head.signed && t.company.DKIM == SkipSigned:
+		return command{}, "signed"
+	}
+	return candidates[0], ""
+}
+
+// switchedOff tells whether the company was set to off since the transaction
+// began: that switch does not wait for a client to begin another.
+func (p *Proxy) switchedOff(id string) bool {
+	c := p.directory.Load().byID(id)
+	return c != nil && c.Mode == Off
+}
+
+// inspecting bounds the messages that are inspected at a time, for each may
+// need megabytes.
+func (p *Proxy) inspecting(ctx context.Context) (leave func(), err error) {
+	select {
+	case p.inspections <- struct{}{}:
+		return func() { <-p.inspections }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (t *transit) envelope(linkHosts []string) rewrite.Envelope {
+	env := rewrite.Envelope{From: t.from.address(), OwnDomains: t.company.Domains, LinkHosts: linkHosts}
+	for _, r := range t.recipients {
+		env.Recipients = append(env.Recipients, r.address())
+	}
+	return env
+}
+
+// unedited is the reason why a message that was decided about stays as it is.
+func (p *Proxy) unedited(t *transit, o *offer) string {
+	if o.verdict.Kind == rewrite.None || o.verdict.Kind == "" {
+		return or(o.verdict.Reason, "no_rule")
+	}
+	p.metrics.detected.WithLabelValues(o.verdict.Rule).Inc()
+	p.traffic.add(t.company.ID, store.Traffic{Matched: 1})
+	switch {
+	case t.company.Mode == Observe:
+		return "observe"
+	case len(t.company.Release) > 0 && !slices.Contains(t.company.Release, o.verdict.Rule):
+		return "not_released"
+	}
+	return ""
+}
+
+// record commits the referral before a byte of its link goes upstream. A person
+// who opted out, or had the link before, is a reason and no failure.
+func (p *Proxy) record(ctx context.Context, t *transit, o *offer, candidate command) (reason string, err error) {
+	key, err := o.head.messageKey(o.raw)
+	if err != nil {
+		return "", err
+	}
+	if !t.company.burst.allow(p.o.Now()) {
+		return "burst", nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeouts.Store)
+	defer cancel()
+	company, address := t.company.ID, candidate.address()
+	o.token = p.o.Keys.Token(company, key, address)
+	o.referral, err = p.o.Referrals.Offer(ctx, store.Offer{
+		Key:      p.o.Keys.Key(company, key, address),
+		Token:    o.token,
+		Company:  company,
+		Person:   p.o.Keys.Person(company, address),
+		Kind:     string(o.verdict.Kind),
+		Rule:     o.verdict.Rule,
+		Language: o.verdict.Language,
+		Stage:    o.verdict.Stage,
+		Test:     t.company.Test,
+	})
+	switch {
+	case errors.Is(err, store.ErrSuppressed):
+		return "opted_out", nil
+	case errors.Is(err, store.ErrOffered):
+		return "offered_before", nil
+	case err != nil:
+		return "", err
+	}
+	o.recorded = true
+	p.metrics.referrals.WithLabelValues("offered").Inc()
+	return "", nil
+}
+
+// failOpen makes the original of a message whose offer failed, and counts why.
+// A referral whose link is not in the mail is void.
+func (p *Proxy) failOpen(ctx context.Context, t *transit, o *offer, err error) {
+	o.edits, o.reason = nil, "failed_"+o.stage
+	p.metrics.failOpen.WithLabelValues(o.stage).Inc()
+	t.log.Error("message goes unedited: a step failed",
+		slog.String("company", t.company.ID), slog.String("stage", o.stage), slog.Any("err", err))
+	if o.recorded && o.referral.State == store.Offered {
+		p.step(ctx, t, "void", func(ctx context.Context) error { return p.o.Referrals.Void(ctx, o.token) })
+	}
+	o.recorded = false
+}
+
+// panicError tells what happened without the words of the message, which a
+// panic's own text could hold.
+func panicError(r any) error {
+	var trouble runtime.Error
+	if err, ok := r.(error); ok && errors.As(err, &trouble) {
+		return fmt.Errorf("panic: %w\n%s", trouble, debug.Stack())
+	}
+	return fmt.Errorf("panic: %T\n%s", r, debug.Stack())
+}
+
+// forward sends the message, and makes an answer of whatever comes of it.
+func (p *Proxy) forward(ctx context.Context, t *transit, o *offer) (Reply, error) {
+	o.stage = "forward"
+	began := time.Now()
+	reply, err := t.up.Data(ctx, o)
+	p.metrics.upstream.WithLabelValues("data").Observe(time.Since(began).Seconds())
+	if err != nil {
+		if ctx.Err() != nil && !errors.Is(err, errOutcomeUnknown) {
+			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+		}
+		return replyFor(err), err
+	}
+	return sensible(reply), nil
+}
+
+// settle brings the referral to the state that the upstream's answer means. It
+// runs after the client was answered, whatever the store says.
+func (p *Proxy) settle(ctx context.Context, t *transit, o *offer, reply Reply) {
+	if !o.recorded {
+		return
+	}
+	switch reply.Class() {
+	case 2:
+		p.traffic.add(t.company.ID, store.Traffic{Inserted: 1})
+		p.step(ctx, t, "sent", func(ctx context.Context) error { return p.o.Referrals.Confirm(ctx, o.token) })
+	case 5:
+		p.step(ctx, t, "void", func(ctx context.Context) error { return p.o.Referrals.Void(ctx, o.token) })
+	}
+}
+
+// step runs one step of the store that nobody waits for. What fails here is
+// settled by a retry, or by the candidate who uses the link.
+func (p *Proxy) step(ctx context.Context, t *transit, event string, run func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.o.Timeouts.Store)
+	defer cancel()
+	if err := run(ctx); err != nil {
+		event = "unsettled"
+		t.log.Error("referral is not settled", slog.String("company", t.company.ID), slog.Any("err", err))
+	}
+	p.metrics.referrals.WithLabelValues(event).Inc()
+}
+
+// Size and WriteTo make an offer the Content that goes upstream.
+func (o *offer) Size() int64 {
+	size := int64(len(o.trace)) + o.raw.Size()
+	for _, e := range o.all() {
+		size += int64(len(e.New)) - (e.End - e.Start)
+	}
+	return size
+}
+
+// WriteTo writes the lines on top and the message with its edits.
+func (o *offer) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, o.trace)
+	if err != nil {
+		return int64(n), err
+	}
+	edits := o.all()
+	if len(edits) == 0 {
+		written, err := o.raw.WriteTo(w)
+		return int64(n) + written, err
+	}
+	if err := apply(w, o.raw, o.raw.Size(), edits); err != nil {
+		return int64(n), fmt.Errorf("write message: %w", err)
+	}
+	return o.Size(), nil
+}
+
+// all is every edit in the order of the message; stamps stand in the header.
+func (o *offer) all() []rewrite.Edit {
+	if len(o.strip) == 0 {
+		return o.edits
+	}
+	all := slices.Concat(o.strip, o.edits)
+	slices.SortStableFunc(all, func(a, b rewrite.Edit) int { return int(a.Start - b.Start) })
+	return all
+}
+
+// account writes the one line per message, and counts it. err says more than
+// the reply where the reply is ours.
+func (p *Proxy) account(t *transit, o *offer, reply Reply, err error, began time.Time) {
+	took := time.Since(began)
+	p.metrics.messages.WithLabelValues(outcome(reply)).Inc()
+	p.metrics.took.Observe(took.Seconds())
+	action := "pass"
+	if len(o.edits) > 0 {
+		action = "insert"
+	}
+	var size int64
+	if o.raw != nil {
+		size = o.raw.Size()
+		p.metrics.bytes.Add(float64(size))
+		if o.reason != "" {
+			p.metrics.passed.WithLabelValues(o.reason).Inc()
+		}
+	}
+	attrs := []slog.Attr{
+		slog.String("transaction", t.id), slog.String("company", t.company.ID),
+		slog.String("mail_from_domain", strings.ToLower(t.from.domain)), slog.Int("rcpt_count", len(t.recipients)),
+		slog.Int64("size", size), slog.String("verdict", string(or(o.verdict.Kind, rewrite.None))),
+		slog.String("rule", o.verdict.Rule), slog.String("action", action), slog.String("reason", o.reason),
+		slog.Int("reply", reply.Code), slog.String("outcome", outcome(reply)), slog.String("queue_id", queueID(reply)),
+		slog.Duration("took", took),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("stage", o.stage), slog.Any("err", err))
+	}
+	t.log.LogAttrs(context.Background(), slog.LevelInfo, "message", attrs...)
+}
+
+// outcome is the word for a reply; no reply at all is a torn transfer.
+func outcome(r Reply) string {
+	switch r.Class() {
+	case 2:
+		return "accepted"
+	case 4:
+		return "deferred"
+	case 5:
+		return "refused"
+	}
+	return "torn"
+}
+
+// queueID is the name the upstream gave the message, where it says so in the
+// words of Postfix, Sendmail and their kin; "" if it does not.
+func queueID(r Reply) string {
+	for _, line := range r.Lines {
+		if _, after, found := strings.Cut(line, "queued as "); found {
+			id, _, _ := strings.Cut(after, " ")
+			if id != "" && len(id) <= 64 && strings.IndexFunc(id, func(r rune) bool { return !isAlnum(r) && r != '-' && r != '.' }) < 0 {
+				return id
+			}
+		}
+	}
+	return ""
+}

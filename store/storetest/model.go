@@ -1,0 +1,197 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/careerrelay/careerrelay/store"
+	"pgregory.net/rapid"
+)
+
+// modelPerson is what the simplest possible store would know of one person of
+// one company.
+type modelPerson struct {
+	messages   map[int]bool // offered messages; true: not void
+	reached    bool         // a message was confirmed, or a link used
+	optedIn    bool
+	suppressed bool
+}
+
+// modelRun is one random history, played to the store and to the model.
+type modelRun struct {
+	*fixture
+	people   map[string]*modelPerson
+	redeemed map[string]int64
+}
+
+// model plays random histories of three people, two companies and three
+// messages each, and compares every answer.
+func model(f *fixture) {
+	round := 0
+	rapid.Check(f.t, func(t *rapid.T) {
+		round++ // companies of its own, so that one store serves all histories
+		m := &modelRun{fixture: f, people: map[string]*modelPerson{}, redeemed: map[string]int64{}}
+		company := rapid.Custom(func(t *rapid.T) string {
+			return fmt.Sprintf("%s%d", rapid.SampledFrom([]string{"a", "b"}).Draw(t, "company"), round)
+		})
+		who := func(t *rapid.T) (string, int, int) {
+			return company.Draw(t, "c"), rapid.IntRange(0, 2).Draw(t, "person"), rapid.IntRange(0, 2).Draw(t, "message")
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"offer":   func(t *rapid.T) { m.doOffer(t, m.at(who(t))) },
+			"confirm": func(t *rapid.T) { m.doConfirm(t, m.at(who(t))) },
+			"void":    func(t *rapid.T) { m.doVoid(t, m.at(who(t))) },
+			"opt in":  func(t *rapid.T) { m.doOptIn(t, m.at(who(t))) },
+			"opt out": func(t *rapid.T) { m.doOptOut(t, m.at(who(t))) },
+			"redeem":  func(t *rapid.T) { m.doRedeem(t, company.Draw(t, "c")) },
+			"":        func(t *rapid.T) { m.compare(t) },
+		})
+	})
+}
+
+// spot is one message to one person of one company.
+type spot struct {
+	o store.Offer
+	n int
+	p *modelPerson
+}
+
+func (m *modelRun) at(company string, who, n int) spot {
+	key := fmt.Sprint(company, " ", who)
+	p := m.people[key]
+	if p == nil {
+		p = &modelPerson{messages: map[int]bool{}}
+		m.people[key] = p
+	}
+	return spot{o: m.offer(company, message(n), person(who)), n: n, p: p}
+}
+
+func (m *modelRun) expect(t *rapid.T, step string, got, want error) {
+	if !errors.Is(got, want) {
+		t.Fatalf("%s: got %v, want %v", step, got, want)
+	}
+}
+
+func (m *modelRun) doOffer(t *rapid.T, s spot) {
+	_, known := s.p.messages[s.n]
+	var want error
+	switch {
+	case s.p.suppressed:
+		want = store.ErrSuppressed
+	case s.p.reached && !known:
+		want = store.ErrOffered
+	default:
+		s.p.messages[s.n] = true
+	}
+	_, err := m.s.Offer(m.ctx, s.o)
+	m.expect(t, "offer", err, want)
+}
+
+// live reports whether a link is known, and not void.
+func (s spot) live() (known, live bool) {
+	live, known = s.p.messages[s.n]
+	return known, live
+}
+
+func (m *modelRun) doConfirm(t *rapid.T, s spot) {
+	known, live := s.live()
+	if known && !live {
+		return // the relay never confirms what the upstream refused
+	}
+	var want error
+	if known {
+		s.p.reached = true
+	} else {
+		want = store.ErrNotFound
+	}
+	m.expect(t, "confirm", m.s.Confirm(m.ctx, s.o.Token), want)
+}
+
+func (m *modelRun) doVoid(t *rapid.T, s spot) {
+	known, _ := s.live()
+	var want error
+	switch {
+	case !known:
+		want = store.ErrNotFound
+	case !s.p.reached:
+		s.p.messages[s.n] = false
+	}
+	m.expect(t, "void", m.s.Void(m.ctx, s.o.Token), want)
+}
+
+func (m *modelRun) doOptIn(t *rapid.T, s spot) {
+	var want error
+	if _, live := s.live(); live {
+		s.p.reached, s.p.optedIn = true, true
+	} else {
+		want = store.ErrNotFound
+	}
+	_, err := m.s.OptIn(m.ctx, s.o.Token, store.Consent{TextID: "t"})
+	m.expect(t, "opt in", err, want)
+}
+
+func (m *modelRun) doOptOut(t *rapid.T, s spot) {
+	back := rapid.Bool().Draw(t, "back")
+	var want error
+	if _, live := s.live(); live {
+		s.p.suppressed = !back
+	} else {
+		want = store.ErrNotFound
+	}
+	if back {
+		m.expect(t, "opt back", m.s.OptBack(m.ctx, s.o.Token), want)
+		return
+	}
+	m.expect(t, "opt out", m.s.OptOut(m.ctx, s.o.Token), want)
+}
+
+func (m *modelRun) doRedeem(t *rapid.T, company string) {
+	var want error
+	if store.Tally(m.counted(company), m.redeemed[company], store.DefaultRatio).Available() == 0 {
+		want = store.ErrNoCredit
+	} else {
+		m.redeemed[company]++
+	}
+	_, err := m.s.Redeem(m.ctx, company, "")
+	m.expect(t, "redeem", err, want)
+}
+
+func (m *modelRun) counted(company string) (n int64) {
+	for i := range 3 {
+		if p := m.people[fmt.Sprint(company, " ", i)]; p != nil && p.optedIn {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *modelRun) compare(t *rapid.T) {
+	for key, p := range m.people {
+		var company string
+		var who int
+		fmt.Sscan(key, &company, &who)
+		for n := range p.messages {
+			s := m.at(company, who, n)
+			r, err := m.s.Lookup(m.ctx, s.o.Token)
+			if _, live := s.live(); !live {
+				m.expect(t, "look up", err, store.ErrNotFound)
+				continue
+			}
+			want := store.Offered
+			switch {
+			case p.optedIn:
+				want = store.OptedIn
+			case p.reached:
+				want = store.Sent
+			}
+			if err != nil || r.State != want || r.Counted != p.optedIn || r.OptedOut != p.suppressed {
+				t.Fatalf("message %d to %s: %v counted %v out %v, %v; want %s, %v, %v",
+					n, key, r, r.Counted, r.OptedOut, err, want, p.optedIn, p.suppressed)
+			}
+		}
+		c, err := m.s.Credits(m.ctx, company)
+		if want := store.Tally(m.counted(company), m.redeemed[company], store.DefaultRatio); err != nil || c != want {
+			t.Fatalf("credits of %s: %+v, %v; want %+v", company, c, err, want)
+		}
+	}
+}
