@@ -148,6 +148,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		d.mapping(n, v, path)
 	case reflect.Slice:
 		d.list(n, v, path)
+	case reflect.Map:
+		d.entries(n, v, path)
 	default:
 		d.scalar(n, func(text string) error { return parseBasic(v, text) }, path)
 	}

@@ -44,6 +44,27 @@ func (rs *Rules) judge(r *Reading) Verdict {
 	return best
 }
 
+// Try applies one rule, with every veto of its kind, to a reading: what its
+// examples are checked with. It is false for a rule that decides nothing.
+func (rs *Rules) Try(id string, r *Reading) (Verdict, bool) {
+	for _, rule := range rs.rules {
+		if rule.ID != id {
+			continue
+		}
+		an := rs.analyse(r)
+		v := an.apply(rule)
+		for _, other := range rs.rules {
+			if f, ok := an.firstVeto(other); ok && other.Kind == rule.Kind {
+				v.Evidence = append(v.Evidence, f.evidence(-rule.Threshold))
+				v.Kind, v.Reason = None, ReasonContrary
+				break
+			}
+		}
+		return v, true
+	}
+	return Verdict{}, false
+}
+
 // better prefers a decision to a near miss, then the higher score, then a
 // rejection: it is the narrower word.
 func better(v, than Verdict) bool {
@@ -72,7 +93,7 @@ type analysis struct {
 
 // scanned is a sentence in the normalised form of its language.
 type scanned struct {
-	sentence
+	statement
 	lex  *lexicon
 	norm string
 	hits map[int][]hit // by class
@@ -87,7 +108,7 @@ func (rs *Rules) analyse(r *Reading) *analysis {
 	an := &analysis{seen: map[*lexicon]map[int]bool{}}
 	for _, s := range rs.sentences(r) {
 		for language, lex := range rs.lexicons {
-			if (language == japanese) != isJapanese(s.raw) {
+			if (language == langJapanese) != isJapanese(s.raw) {
 				continue
 			}
 			sc := lex.scan(s)
@@ -107,11 +128,11 @@ func (rs *Rules) analyse(r *Reading) *analysis {
 }
 
 // sentences are all sentences of a reading; those of the text come first.
-func (rs *Rules) sentences(r *Reading) []sentence {
-	var out []sentence
+func (rs *Rules) sentences(r *Reading) []statement {
+	var out []statement
 	read := 0
 	for _, s := range rs.split.sentences(r.Text) {
-		out = append(out, sentence{place: InText, opening: read < openingRunes, raw: s})
+		out = append(out, statement{place: InText, opening: read < openingRunes, raw: s})
 		read += utf8.RuneCountInString(s)
 	}
 	for _, field := range []struct {
@@ -119,21 +140,21 @@ func (rs *Rules) sentences(r *Reading) []sentence {
 		text  string
 	}{{InSubject, r.Subject}, {InFrom, r.From}, {InTo, r.To}} {
 		if strings.TrimSpace(field.text) != "" {
-			out = append(out, sentence{place: field.place, raw: field.text})
+			out = append(out, statement{place: field.place, raw: field.text})
 		}
 	}
 	for _, s := range rs.split.sentences(r.Signature) {
-		out = append(out, sentence{place: InSignature, raw: s})
+		out = append(out, statement{place: InSignature, raw: s})
 	}
 	for _, s := range rs.split.sentences(r.Quoted) {
-		out = append(out, sentence{place: InQuoted, raw: s})
+		out = append(out, statement{place: InQuoted, raw: s})
 	}
 	return out
 }
 
 // scan normalises a sentence and finds all classes in it.
-func (lex *lexicon) scan(s sentence) scanned {
-	sc := scanned{sentence: s, lex: lex, hits: map[int][]hit{}}
+func (lex *lexicon) scan(s statement) scanned {
+	sc := scanned{statement: s, lex: lex, hits: map[int][]hit{}}
 	sc.norm = lex.spelling.Replace(fold(s.raw, lex.squash))
 	quotes := quotations(sc.norm)
 	add := func(class int, sp span) {
@@ -196,7 +217,7 @@ func boundary(s string, at int) bool {
 func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 // apply adds up what a rule finds.
-func (an *analysis) apply(r *rule) Verdict {
+func (an *analysis) apply(r *compiledRule) Verdict {
 	v := Verdict{Kind: None, Rule: r.ID, Language: r.Language, Wording: r.Wording, Reason: ReasonBelowThreshold}
 	needed := len(r.Needs) == 0
 	for i := range r.evidence {
@@ -218,7 +239,7 @@ func (an *analysis) apply(r *rule) Verdict {
 	return v
 }
 
-func (an *analysis) stage(r *rule) string {
+func (an *analysis) stage(r *compiledRule) string {
 	for _, st := range r.stages {
 		if an.seen[r.lex][st.any] {
 			return st.id
@@ -227,7 +248,7 @@ func (an *analysis) stage(r *rule) string {
 	return ""
 }
 
-func (an *analysis) firstVeto(r *rule) (finding, bool) {
+func (an *analysis) firstVeto(r *compiledRule) (finding, bool) {
 	for i := range r.veto {
 		if found := an.find(r, &r.veto[i]); len(found) > 0 {
 			return found[0], true
@@ -237,7 +258,7 @@ func (an *analysis) firstVeto(r *rule) (finding, bool) {
 }
 
 // find is every sentence that meets a clause, up to its maximum.
-func (an *analysis) find(r *rule, c *clause) []finding {
+func (an *analysis) find(r *compiledRule, c *clause) []finding {
 	seen := an.seen[r.lex]
 	for _, class := range c.all {
 		if !seen[class] {
@@ -250,7 +271,7 @@ func (an *analysis) find(r *rule, c *clause) []finding {
 	var out []finding
 	for i := range an.sentences {
 		sc := &an.sentences[i]
-		if sc.lex != r.lex || !c.looksAt(&sc.sentence) || !sc.meets(c) {
+		if sc.lex != r.lex || !c.looksAt(&sc.statement) || !sc.meets(c) {
 			continue
 		}
 		f := finding{clause: c, sentence: i, text: sc.raw}
@@ -264,7 +285,7 @@ func (an *analysis) find(r *rule, c *clause) []finding {
 	return out
 }
 
-func (c *clause) looksAt(s *sentence) bool {
+func (c *clause) looksAt(s *statement) bool {
 	if len(c.In) == 0 {
 		return s.place == InText
 	}

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// japanese is the language that is matched without blanks: its lines are
+// langJapanese is the language that is matched without blanks: its lines are
 // wrapped anywhere, also inside a word.
-const japanese = "ja"
+const langJapanese = "ja"
 
-// sentence is one sentence of a reading, in the place where it stands.
-type sentence struct {
+// statement is one sentence of a reading, in the place where it stands.
+type statement struct {
 	place   Place
 	opening bool   // among the first of the text
 	raw     string // as read

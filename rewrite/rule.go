@@ -66,6 +66,11 @@ const (
 	InQuoted    Place = "quoted"    // what was cut off as history
 )
 
+// Places are all places a clause may look at.
+func Places() []Place {
+	return []Place{InText, InOpening, InSubject, InFrom, InTo, InSignature, InQuoted}
+}
+
 // Stage is how far the candidate had come, with the words that say so.
 type Stage struct {
 	ID  string

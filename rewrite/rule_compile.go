@@ -11,7 +11,7 @@ import (
 
 // Rules is a compiled set of rules: immutable, safe for concurrent use.
 type Rules struct {
-	rules    []*rule
+	rules    []*compiledRule
 	lexicons map[string]*lexicon
 	split    splitter
 	except   Except
@@ -32,8 +32,8 @@ func (e *RuleError) Error() string {
 	return fmt.Sprintf("rule %s: phrase %q: %s", e.Rule, e.Phrase, e.Msg)
 }
 
-// rule is a Rule with its words replaced by numbers of classes.
-type rule struct {
+// compiledRule is a Rule with its words replaced by numbers of classes.
+type compiledRule struct {
 	Rule
 	lex      *lexicon
 	evidence []clause
@@ -176,7 +176,7 @@ func (c *compiler) check(r Rule) {
 func (c *compiler) collect(r Rule) {
 	b := c.building[r.Language]
 	if b == nil {
-		b = &lexiconBuilder{squash: r.Language == japanese, named: map[string]int{}, seen: map[string]bool{}}
+		b = &lexiconBuilder{squash: r.Language == langJapanese, named: map[string]int{}, seen: map[string]bool{}}
 		c.building[r.Language] = b
 	}
 	b.spelling = mergeMap(b.spelling, r.Spelling)
@@ -196,9 +196,9 @@ func (c *compiler) collect(r Rule) {
 }
 
 // rule gives the clauses of r their classes.
-func (c *compiler) rule(r Rule) *rule {
+func (c *compiler) rule(r Rule) *compiledRule {
 	b := c.building[r.Language]
-	out := &rule{Rule: r}
+	out := &compiledRule{Rule: r}
 	for _, cl := range r.Evidence {
 		out.evidence = append(out.evidence, b.clause(r.ID, cl))
 	}
@@ -441,7 +441,7 @@ func (lex *lexicon) order(cycle func(class int)) {
 }
 
 // expand writes out the alternatives of a phrase: "(a|b)c" is "ac" and "bc".
-// Brackets nest; brackets without a bar stand for themselves.
+// Brackets nest.
 func expand(phrase string) ([]string, error) {
 	out := []string{""}
 	for phrase != "" {
@@ -466,7 +466,7 @@ func expand(phrase string) ([]string, error) {
 
 // alternatives reads the bracket that s begins with.
 func alternatives(s string) (options []string, rest string, err error) {
-	depth, from, bars := 0, 1, 0
+	depth, from := 0, 1
 	for i := range len(s) {
 		switch s[i] {
 		case '(':
@@ -488,21 +488,10 @@ func alternatives(s string) (options []string, rest string, err error) {
 		options = append(options, inner...)
 		from = i + 1
 		if depth == 0 {
-			return bracketed(options, bars), s[from:], nil
+			return options, s[from:], nil
 		}
-		bars++
 	}
 	return nil, "", errors.New("a bracket is not closed")
-}
-
-func bracketed(options []string, bars int) []string {
-	if bars > 0 {
-		return options
-	}
-	for i := range options {
-		options[i] = "(" + options[i] + ")"
-	}
-	return options
 }
 
 // splitGaps cuts a phrase at the gaps that are in no bracket.
