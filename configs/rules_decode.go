@@ -7,7 +7,13 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// entries reads a mapping whose keys the admin chooses.
+// textMap is a mapping of free keys to texts, wordMap one to lists of phrases.
+type (
+	textMap map[string]string
+	wordMap map[string][]string
+)
+
+// entries reads a mapping whose keys are the admin's own.
 func (d *decoder) entries(n *yaml.Node, v reflect.Value, path string) {
 	if n.ShortTag() == "!!null" {
 		return
@@ -16,7 +22,7 @@ func (d *decoder) entries(n *yaml.Node, v reflect.Value, path string) {
 		d.mismatch(n, path, "keys and values")
 		return
 	}
-	v.Set(reflect.MakeMap(v.Type()))
+	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.Content)/2))
 	seen := map[string]mark{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
@@ -26,9 +32,8 @@ func (d *decoder) entries(n *yaml.Node, v reflect.Value, path string) {
 			continue
 		}
 		seen[key.Value] = at
-		entry := reflect.New(v.Type().Elem()).Elem()
-		d.value(val, entry, join(path, key.Value))
-		v.SetMapIndex(reflect.ValueOf(key.Value), entry)
-		d.at[join(path, key.Value)] = at
+		value := reflect.New(v.Type().Elem()).Elem()
+		d.value(val, value, join(path, key.Value))
+		v.SetMapIndex(reflect.ValueOf(key.Value), value)
 	}
 }

@@ -1,166 +1,154 @@
 package rewrite
 
-// matcher finds all occurrences of many literals in one pass over a text, in
-// time that does not depend on how many there are (Aho and Corasick, 1975). Bytes
-// are first mapped to classes: the few values that occur in any literal. Most
-// states have one way on, which is stored in the state; only branching ones
-// have a row with an entry per class. So 10,000 Japanese phrases take a few
-// megabytes, where a full table would take a hundred.
+import (
+	"slices"
+)
+
+// matcher finds many words in one pass (Aho and Corasick, CACM 18(6), 1975).
+// It works on bytes, so a UTF-8 text needs no decoding. Bytes that no word
+// contains share one class; the states near the root, where nearly all steps
+// happen, have a complete row of transitions each, the deep ones a short sorted
+// list and a link to fall back on: 10,000 words stay at a few megabytes.
 type matcher struct {
-	class   [256]uint16 // 0 is a byte that is in no literal
-	classes int
-	states  []state
-	rows    []int32 // ways on of branching states, classes entries each; 0 is none
+	class  [256]uint8 // of each byte; 0 is "in no word"
+	width  int        // number of classes
+	dense  []int32    // rows of the first states: next state by class
+	states []acState
+	edges  []acEdge
 }
 
-type state struct {
-	next    int32  // the one way on, or the start of the row
-	fail    int32  // the longest proper suffix that is a state
-	literal int32  // the literal that ends here, or -1
-	suffix  int32  // the nearest state on the fail path with a literal, or 0
-	length  int32  // bytes from the root
-	label   uint16 // class of the one way on; 0: next is a row, or there is no way
-	branch  bool
+type acState struct {
+	first, count int32 // its edges, sorted by class
+	fail         int32 // longest proper suffix that is a state
+	word         int32 // the word that ends here; -1 if none
+	suffix       int32 // nearest state on the fail chain where a word ends; 0 if none
 }
 
-// newMatcher builds a matcher; literals must not be empty and not repeat.
-func newMatcher(literals []string) *matcher {
-	m := &matcher{classes: 1}
-	for _, l := range literals {
-		for i := range len(l) {
-			if m.class[l[i]] == 0 {
-				m.class[l[i]] = uint16(m.classes)
-				m.classes++
+type acEdge struct {
+	class uint8
+	to    int32
+}
+
+// denseDepth is one Japanese character in UTF-8.
+const denseDepth = 3
+
+// newMatcher builds a matcher for distinct, non-empty words.
+func newMatcher(words []string) *matcher {
+	m := &matcher{width: 1}
+	for _, w := range words {
+		for i := range len(w) {
+			if m.class[w[i]] == 0 && m.width < 256 {
+				m.class[w[i]] = uint8(m.width)
+				m.width++
 			}
 		}
 	}
-	m.states = []state{{literal: -1}}
-	for id, l := range literals {
-		m.insert(int32(id), l)
-	}
-	m.link()
+	m.link(m.grow(words))
 	return m
 }
 
-func (m *matcher) insert(id int32, l string) {
-	at := int32(0)
-	for i := range len(l) {
-		c := m.class[l[i]]
-		to := m.way(at, c)
-		if to == 0 {
-			to = int32(len(m.states))
-			m.states = append(m.states, state{literal: -1, length: int32(i + 1)})
-			m.connect(at, c, to)
+// grow makes the trie and returns its states breadth first with their depths.
+func (m *matcher) grow(words []string) (depths []int) {
+	type node struct {
+		children map[uint8]int
+		word     int32
+		depth    int
+	}
+	nodes := []node{{children: map[uint8]int{}, word: -1}}
+	for id, w := range words {
+		at := 0
+		for i := range len(w) {
+			c := m.class[w[i]]
+			next, ok := nodes[at].children[c]
+			if !ok {
+				next = len(nodes)
+				nodes = append(nodes, node{children: map[uint8]int{}, word: -1, depth: i + 1})
+				nodes[at].children[c] = next
+			}
+			at = next
 		}
-		at = to
+		nodes[at].word = int32(id)
 	}
-	m.states[at].literal = id
-}
-
-// way is the state that class c leads to, or 0.
-func (m *matcher) way(at int32, c uint16) int32 {
-	s := &m.states[at]
-	switch {
-	case s.branch:
-		return m.rows[int(s.next)+int(c)]
-	case s.label == c:
-		return s.next
-	}
-	return 0
-}
-
-func (m *matcher) connect(at int32, c uint16, to int32) {
-	s := &m.states[at]
-	if !s.branch && s.label == 0 {
-		s.label, s.next = c, to
-		return
-	}
-	if !s.branch {
-		row := int32(len(m.rows))
-		m.rows = append(m.rows, make([]int32, m.classes)...)
-		m.rows[int(row)+int(s.label)] = s.next
-		s.branch, s.next, s.label = true, row, 0
-	}
-	m.rows[int(s.next)+int(c)] = to
-}
-
-// link sets the fail and suffix links, level by level.
-func (m *matcher) link() {
-	queue := m.ways(0, nil)
-	for i := 0; i < len(queue); i++ {
-		at := queue[i]
-		before := len(queue)
-		queue = m.ways(at, queue)
-		for _, to := range queue[before:] {
-			m.states[to].fail = m.follow(m.states[at].fail, m.labelOf(at, to))
+	// Renumber breadth first, so that a fail link always points to a smaller number.
+	order := make([]int, 1, len(nodes))
+	for i := 0; i < len(order); i++ {
+		n := nodes[order[i]]
+		m.states = append(m.states, acState{first: int32(len(m.edges)), count: int32(len(n.children)), word: n.word})
+		depths = append(depths, n.depth)
+		classes := make([]uint8, 0, len(n.children))
+		for c := range n.children {
+			classes = append(classes, c)
 		}
-		fail := m.states[at].fail
-		m.states[at].suffix = m.states[fail].suffix
-		if m.states[fail].literal >= 0 {
-			m.states[at].suffix = fail
+		slices.Sort(classes)
+		for _, c := range classes {
+			m.edges = append(m.edges, acEdge{class: c, to: int32(len(order))})
+			order = append(order, n.children[c])
 		}
 	}
+	return depths
 }
 
-// ways appends the states that at leads to.
-func (m *matcher) ways(at int32, to []int32) []int32 {
-	s := m.states[at]
-	if !s.branch {
-		if s.label != 0 {
-			to = append(to, s.next)
+// link sets the fail and suffix links and fills the rows of the shallow states.
+func (m *matcher) link(depths []int) {
+	for s := range m.states {
+		if depths[s] <= denseDepth {
+			m.fillRow(int32(s))
 		}
-		return to
-	}
-	for _, next := range m.rows[s.next : int(s.next)+m.classes] {
-		if next != 0 {
-			to = append(to, next)
+		st := m.states[s]
+		for _, e := range m.edges[st.first : st.first+st.count] {
+			fail := int32(0)
+			if s != 0 {
+				fail = m.next(st.fail, e.class)
+			}
+			m.states[e.to].fail = fail
+			if m.states[fail].word >= 0 {
+				m.states[e.to].suffix = fail
+			} else {
+				m.states[e.to].suffix = m.states[fail].suffix
+			}
 		}
 	}
-	return to
 }
 
-func (m *matcher) labelOf(at, to int32) uint16 {
-	s := m.states[at]
-	if !s.branch {
-		return s.label
+// fillRow completes the row of s; the rows of all smaller states are complete.
+func (m *matcher) fillRow(s int32) {
+	st := m.states[s]
+	row := make([]int32, m.width)
+	if s != 0 {
+		copy(row, m.dense[int(st.fail)*m.width:int(st.fail+1)*m.width])
 	}
-	for c, next := range m.rows[s.next : int(s.next)+m.classes] {
-		if next == to {
-			return uint16(c)
-		}
+	for _, e := range m.edges[st.first : st.first+st.count] {
+		row[e.class] = e.to
 	}
-	return 0
+	m.dense = append(m.dense, row...)
 }
 
-// follow is the state after class c, by way of the fail links.
-func (m *matcher) follow(at int32, c uint16) int32 {
+// next is the state after s on a byte of class c.
+func (m *matcher) next(s int32, c uint8) int32 {
 	for {
-		if to := m.way(at, c); to != 0 {
-			return to
+		if at := int(s)*m.width + int(c); int(s)*m.width < len(m.dense) {
+			return m.dense[at]
 		}
-		if at == 0 {
-			return 0
+		st := &m.states[s]
+		for _, e := range m.edges[st.first : st.first+st.count] {
+			if e.class == c {
+				return e.to
+			}
 		}
-		at = m.states[at].fail
+		s = st.fail
 	}
 }
 
-// scan calls found for every occurrence of every literal, ordered by end.
-func (m *matcher) scan(text string, found func(literal int32, start, end int)) {
-	at := int32(0)
+// each calls found for every occurrence of every word in text, in the order of
+// their ends.
+func (m *matcher) each(text string, found func(word, end int)) {
+	s := int32(0)
 	for i := range len(text) {
-		c := m.class[text[i]]
-		if c == 0 {
-			at = 0
-			continue
-		}
-		at = m.follow(at, c)
-		s := at
-		if m.states[s].literal < 0 {
-			s = m.states[s].suffix
-		}
-		for ; s != 0; s = m.states[s].suffix {
-			found(m.states[s].literal, i+1-int(m.states[s].length), i+1)
+		s = m.next(s, m.class[text[i]])
+		for out := s; out != 0; out = m.states[out].suffix {
+			if w := m.states[out].word; w >= 0 {
+				found(int(w), i+1)
+			}
 		}
 	}
 }

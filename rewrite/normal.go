@@ -1,8 +1,6 @@
 package rewrite
 
 import (
-	"cmp"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,130 +8,228 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// masked stands in normalised text for what somebody else said: words between
-// quotation marks.
-const masked = '\uFFFC'
+// langJapanese is the language that is matched without blanks: its lines are
+// wrapped anywhere, also inside a word.
+const langJapanese = "ja"
 
-// normalise gives the form in which mails and phrases are compared: NFKC, lower
-// case, no format characters, one kind of dash, wave and quotation mark, no
-// commas and marks of emphasis. White space next to a Japanese character goes,
-// other white space becomes one blank: Japanese lines are broken inside words,
-// English ones between them.
-func normalise(s string) string {
+// statement is one sentence of a reading, in the place where it stands.
+type statement struct {
+	place   Place
+	opening bool   // among the first of the text
+	raw     string // as read
+}
+
+// openingRunes is how far the greeting reaches: name, company, first words.
+const openingRunes = 120
+
+// splitter cuts a text into sentences.
+type splitter struct {
+	lineEnds      []string // longest first does not matter: any will do
+	abbreviations map[string]bool
+}
+
+// sentences cuts text at full stops, at empty lines and where a line begins or
+// ends so that it cannot belong to its neighbour. A line break alone ends
+// nothing: mails are wrapped inside sentences.
+func (sp splitter) sentences(text string) []string {
+	var out []string
+	var run strings.Builder
+	flush := func() {
+		out = append(out, sp.stops(run.String())...)
+		run.Reset()
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		trimmed := strings.TrimSpace(line)
+		if trimmed == "" || isRuler(trimmed) || strings.HasPrefix(trimmed, ">") {
+			flush()
+			continue
+		}
+		if startsItem(trimmed) {
+			flush()
+		}
+		if run.Len() > 0 {
+			run.WriteByte('\n')
+		}
+		run.WriteString(trimmed)
+		if sp.endsLine(trimmed) {
+			flush()
+		}
+	}
+	flush()
+	return out
+}
+
+// isRuler reports a line of signs only, such as ━━━ or =====.
+func isRuler(line string) bool {
+	n := 0
+	for _, r := range line {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return false
+		}
+		n++
+	}
+	return n >= 3
+}
+
+// startsItem reports a line that begins a list item or a heading.
+func startsItem(line string) bool {
+	r, _ := utf8.DecodeRuneInString(line)
+	return strings.ContainsRune("・●■◆◇□○◎※★☆【▼▶①②③④⑤⑥⑦⑧⑨*•–—", r) || strings.HasPrefix(line, "- ")
+}
+
+func (sp splitter) endsLine(line string) bool {
+	line = strings.TrimRight(line, " \u3000、,:\uFF1A)\uFF09」")
+	for _, end := range sp.lineEnds {
+		if strings.HasSuffix(line, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxQuotation is the longest text between quotation marks, in bytes, whose
+// full stops do not end the sentence around it.
+const maxQuotation = 600
+
+// stops cuts a paragraph at the ends of its sentences.
+func (sp splitter) stops(par string) []string {
+	var out []string
+	start := 0
+	cut := func(end int) {
+		if s := strings.TrimSpace(par[start:end]); s != "" {
+			out = append(out, s)
+		}
+		start = end
+	}
+	for i := 0; i < len(par); {
+		r, size := utf8.DecodeRuneInString(par[i:])
+		i += size
+		if closing, ok := closingQuote(r); ok {
+			if j := strings.Index(par[i:], closing); j >= 0 && j < maxQuotation {
+				i += j + len(closing)
+			}
+			continue
+		}
+		if sp.isStop(par, r, i-size, i) {
+			cut(i)
+		}
+	}
+	cut(len(par))
+	return out
+}
+
+func closingQuote(r rune) (string, bool) {
+	switch r {
+	case '「':
+		return "」", true
+	case '『':
+		return "』", true
+	case '“':
+		return "”", true
+	case '"':
+		return `"`, true
+	}
+	return "", false
+}
+
+// isStop reports whether r, at par[at:next], ends a sentence.
+func (sp splitter) isStop(par string, r rune, at, next int) bool {
+	switch r {
+	case '。', '\uFF01', '\uFF1F', '\uFF0E', '\uFF61': // full and half-width forms
+		return true
+	case '!', '?', '.':
+	default:
+		return false
+	}
+	after, _ := utf8.DecodeRuneInString(par[next:])
+	if next < len(par) && !unicode.IsSpace(after) && after < utf8.RuneSelf {
+		return false // inside a number, an address, an ellipsis
+	}
+	if r != '.' {
+		return true
+	}
+	word := par[strings.LastIndexFunc(par[:at], unicode.IsSpace)+1 : at]
+	return !sp.abbreviations[strings.ToLower(word)] && (utf8.RuneCountInString(word) != 1 || word == "I")
+}
+
+// isJapanese reports whether a sentence is to be read as Japanese: names and
+// product words in Latin letters are common in one, a Japanese name in an
+// English sentence is not rare either.
+func isJapanese(s string) bool {
+	cjk, latin := 0, 0
+	for _, r := range s {
+		switch {
+		case r < 0x250:
+			if unicode.IsLetter(r) {
+				latin++
+			}
+		case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana):
+			cjk++
+		}
+	}
+	return cjk > 0 && cjk*3 >= latin
+}
+
+// fold is the form in which text and phrases are compared: compatibility forms
+// composed (NFKC), format characters dropped, dashes, waves and quotation marks
+// made alike, lower case; white space dropped, or made one blank each.
+func fold(s string, squash bool) string {
+	s = norm.NFKC.String(s)
 	var b strings.Builder
 	b.Grow(len(s))
-	var last rune
 	blank := false
-	for _, r := range norm.NFKC.String(s) {
-		if unicode.IsSpace(r) {
-			blank = true
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r):
+			blank = !squash && b.Len() > 0
+			continue
+		case unicode.Is(unicode.Cf, r):
 			continue
 		}
-		r = fold(r)
-		if r < 0 || (r == masked && last == masked) {
-			continue
-		}
-		if blank && last != 0 && !isJapanese(last) && !isJapanese(r) {
+		if blank {
 			b.WriteByte(' ')
+			blank = false
 		}
-		b.WriteRune(r)
-		last, blank = r, false
+		b.WriteRune(foldRune(r))
 	}
 	return b.String()
 }
 
-// fold maps a character to its representative, -1 if it is dropped.
-func fold(r rune) rune {
-	switch r {
-	case '、', ',', '*', '_', '`':
-		return -1
-	case '‐', '‑', '‒', '–', '—', '―', '−', '─', '━':
-		return '-'
-	case '〜', '～', '∼':
-		return '~'
-	case '’', '‘', 'ʼ', '´':
+func foldRune(r rune) rune {
+	switch {
+	case r >= 'a' && r <= 'z', r >= 0x3041 && r <= 0x30FA:
+		return r
+	case r == '’', r == '‘', r == 'ʼ', r == '`', r == '´':
 		return '\''
-	case '“', '”', '„', '«', '»':
+	case r == '“', r == '”', r == '„', r == '«', r == '»':
 		return '"'
-	}
-	if unicode.In(r, unicode.Cf, unicode.Cc) || unicode.In(r, unicode.Mn) && !isJapanese(r) {
-		return -1
+	case r == '〜', r == '〰':
+		return '~'
+	case unicode.Is(unicode.Pd, r), r == '−', r == '─', r == '━':
+		return '-'
 	}
 	return unicode.ToLower(r)
 }
 
-// japanese tells characters that are written without blanks between words.
-func isJapanese(r rune) bool {
-	return r >= 0x2E80 && (r <= 0xA4CF || r >= 0xF900 && r <= 0xFAFF || r >= 0xFE30 && r <= 0xFE4F ||
-		r >= 0xFF00 && r <= 0xFFEF || r >= 0x20000 && r <= 0x3FFFF)
-}
+// span is a half-open range of bytes.
+type span struct{ start, end int }
 
-// speller replaces spellings by the one that phrases use, longest first, each
-// stretch once. It is built once and used concurrently.
-type speller struct {
-	byFirst map[rune][]spelling
-}
-
-type spelling struct {
-	from, to string
-	word     bool // from starts and ends as a word of Latin letters does
-}
-
-func newSpeller(table map[string]string) *speller {
-	s := &speller{byFirst: map[rune][]spelling{}}
-	for from, to := range table {
-		from, to = normalise(from), normalise(to)
-		if from == "" {
-			continue
-		}
-		first, _ := utf8.DecodeRuneInString(from)
-		s.byFirst[first] = append(s.byFirst[first], spelling{from, to, latin(first)})
-	}
-	for _, list := range s.byFirst {
-		slices.SortFunc(list, func(a, b spelling) int {
-			return cmp.Or(cmp.Compare(len(b.from), len(a.from)), cmp.Compare(a.from, b.from))
-		})
-	}
-	return s
-}
-
-func latin(r rune) bool { return unicode.In(r, unicode.Latin) || unicode.IsDigit(r) }
-
-// apply works on normalised text.
-func (s *speller) apply(text string) string {
-	var b strings.Builder
-	var last rune
-	start := 0
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		if sp, ok := s.at(text[i:], r, last); ok {
-			b.WriteString(text[start:i])
-			b.WriteString(sp.to)
-			i += len(sp.from)
-			start = i
-			last, _ = utf8.DecodeLastRuneInString(sp.from)
-			continue
-		}
-		last = r
+// quotations are the ranges between quotation marks in a folded sentence.
+func quotations(s string) []span {
+	var out []span
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
 		i += size
-	}
-	if start == 0 {
-		return text
-	}
-	b.WriteString(text[start:])
-	return b.String()
-}
-
-// at finds the longest spelling at the start of text.
-func (s *speller) at(text string, first, last rune) (spelling, bool) {
-	for _, sp := range s.byFirst[first] {
-		if !strings.HasPrefix(text, sp.from) {
+		closing, ok := closingQuote(r)
+		if !ok {
 			continue
 		}
-		after, _ := utf8.DecodeRuneInString(text[len(sp.from):])
-		if !sp.word || !latin(last) && !latin(after) {
-			return sp, true
+		j := strings.Index(s[i:], closing)
+		if j < 0 {
+			continue
 		}
+		out = append(out, span{i, i + j})
+		i += j + len(closing)
 	}
-	return spelling{}, false
+	return out
 }
