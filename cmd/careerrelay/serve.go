@@ -44,7 +44,7 @@ func (c *serveCommand) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	s, err := start(config, l, newLogger(t.stderr, config.Log))
+	s, err := start(config, l, newLogger(t.stderr, config.Log), asIs)
 	if err != nil {
 		return errors.Join(err, l.close())
 	}
@@ -70,9 +70,12 @@ type server struct {
 	stopping  atomic.Bool
 }
 
+// asIs serves the candidates' pages and nothing beside them.
+func asIs(pages http.Handler) http.Handler { return pages }
+
 // start opens the store and runs the relay on the listeners. If it fails, it
-// stops what it started; the listeners stay the caller's.
-func start(config *configs.Config, l *listeners, log *slog.Logger) (*server, error) {
+// stops what it started; the listeners stay the caller's. with may add pages.
+func start(config *configs.Config, l *listeners, log *slog.Logger, with func(http.Handler) http.Handler) (*server, error) {
 	s := &server{life: newLife(log), config: config, registry: prometheus.NewRegistry(), upstreams: newUpstreams()}
 	s.onStop("upstreams", s.upstreams.close)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
@@ -80,7 +83,7 @@ func start(config *configs.Config, l *listeners, log *slog.Logger) (*server, err
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.stop(context.Background()))
 	}
-	s.serve(l)
+	s.serve(l, with)
 	return s, nil
 }
 
@@ -162,14 +165,14 @@ func (s *server) openTLS(c *configs.Config) error {
 
 // serve starts every part. Stopping takes them down in the opposite order: mail
 // first, then pages, then the store.
-func (s *server) serve(l *listeners) {
+func (s *server) serve(l *listeners, with func(http.Handler) http.Handler) {
 	ctx, cancel := context.WithCancel(context.Background())
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
-	s.serveHTTP("pages", l.web, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.serveHTTP("pages", l.web, with(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.pages.Load().ServeHTTP(w, r)
-	}))
+	})))
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	ticker := time.NewTicker(pollEvery)
