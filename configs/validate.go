@@ -294,7 +294,7 @@ func (v validation) rules(c *Company, key string) {
 		c.compiled = known
 		return
 	}
-	rules, err := LoadRules(names)
+	rules, err := loadRules(names)
 	v.compiled[list] = rules
 	if problems, ok := errors.AsType[Problems](err); ok {
 		v.d.elsewhere = append(v.d.elsewhere, problems...)

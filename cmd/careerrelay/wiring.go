@@ -48,6 +48,9 @@ func (s *server) proxyOptions(c *configs.Config) (smtp.Options, error) {
 	return o, nil
 }
 
+// hostnameOf is the name of this host in SMTP. Upstreams want a full one (RFC
+// 5321, section 2.3.5); a system that knows only a short name gets the domain
+// that Postfix would give it.
 func hostnameOf(c *configs.Config) (string, error) {
 	if c.Hostname != "" {
 		return c.Hostname, nil
@@ -55,6 +58,9 @@ func hostnameOf(c *configs.Config) (string, error) {
 	name, err := os.Hostname()
 	if err != nil || name == "" {
 		return "", fmt.Errorf("find the name of this host: %w; set hostname", err)
+	}
+	if !strings.Contains(name, ".") {
+		name += ".localdomain"
 	}
 	return name, nil
 }
