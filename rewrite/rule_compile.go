@@ -283,18 +283,18 @@ func (c *compiler) literal(text string) (int32, error) {
 	bare, atStart := strings.CutPrefix(text, "^")
 	bare, atEnd := strings.CutSuffix(bare, "$")
 	normal := c.rs.spelling.apply(normalise(bare))
-	if normal == "" {
+	if normal == "" && !atStart && !atEnd {
 		return 0, fmt.Errorf("nothing is left of %q in normalised form", text)
 	}
-	first, _ := utf8.DecodeRuneInString(normal)
-	last, _ := utf8.DecodeLastRuneInString(normal)
-	b := boundary{start: latin(first), end: latin(last) && !open}
 	if atStart {
 		normal = sentenceStart + normal
 	}
 	if atEnd {
 		normal += sentenceStop
 	}
+	first, _ := utf8.DecodeRuneInString(normal)
+	last, _ := utf8.DecodeLastRuneInString(normal)
+	b := boundary{start: latin(first), end: latin(last) && !open}
 	key := fmt.Sprint(normal, "\x00", b)
 	if made, ok := c.literals[key]; ok {
 		return made, nil
