@@ -85,10 +85,7 @@ func (r *compiledRule) judge(f *findings, env Envelope) (Verdict, outcome) {
 	for _, s := range r.all {
 		needed = f.weigh(&v, s) && needed
 	}
-	anyFound := len(r.any) == 0
-	for _, s := range r.any {
-		anyFound = f.weigh(&v, s) || anyFound
-	}
+	anyFound := f.weighStrongest(&v, r.any) || len(r.any) == 0
 	for _, s := range r.also {
 		f.weigh(&v, s)
 	}
@@ -96,7 +93,7 @@ func (r *compiledRule) judge(f *findings, env Envelope) (Verdict, outcome) {
 	for _, s := range r.unless {
 		against = f.weigh(&v, s) || against
 	}
-	f.inTextOrder(v.Evidence)
+	slices.SortStableFunc(v.Evidence, byPlace)
 	v.Stage = r.stage(f)
 	switch {
 	case !needed || !anyFound:
@@ -137,8 +134,22 @@ func (f *findings) weigh(v *Verdict, s int) bool {
 	return true
 }
 
-func (f *findings) inTextOrder(e []Evidence) {
-	slices.SortStableFunc(e, byPlace)
+// weighStrongest adds the strongest of the signals that were found; the others
+// are named too, but do not add to the score: they are other words for the same.
+func (f *findings) weighStrongest(v *Verdict, signals []int) bool {
+	strongest := -1
+	for _, s := range signals {
+		if f.found[s].ok && (strongest < 0 || f.rs.signals[s].Weight > f.rs.signals[strongest].Weight) {
+			strongest = s
+		}
+	}
+	for _, s := range signals {
+		if f.weigh(v, s) && s != strongest {
+			v.Score -= f.rs.signals[s].Weight
+			v.Evidence[len(v.Evidence)-1].Weight = 0
+		}
+	}
+	return strongest >= 0
 }
 
 func byPlace(a, b Evidence) int { return cmp.Compare(a.Sentence, b.Sentence) }

@@ -120,38 +120,54 @@ func wordAfter(text string, at int) bool {
 	return latin(r)
 }
 
-// fulfilled tells by signal which of its roles the sentence fulfils.
+// fulfilled tells by signal which of its roles the sentence fulfils. Word classes
+// come first, level by level, each adding its pieces to those seen.
 func (rs *Rules) fulfilled(text string, seen []occurrence) map[int32]*roles {
 	out := map[int32]*roles{}
-	for i := range seen {
-		for _, q := range rs.byFirst[seen[i].piece] {
-			seq := &rs.sequences[q]
-			has := out[seq.signal]
-			if has != nil && has[seq.role] || !follows(text, seen, seen[i].end, seq.steps[1:]) {
-				continue
+	for _, byFirst := range rs.levels {
+		made := len(seen)
+		for i := range made {
+			for _, q := range byFirst[seen[i].piece] {
+				seq := &rs.sequences[q]
+				if seq.signal < 0 {
+					if end, ok := follows(text, seen[:made], seen[i].end, seq.steps[1:]); ok {
+						seen = append(seen, occurrence{seq.makes, seen[i].start, end})
+					}
+					continue
+				}
+				has := out[seq.signal]
+				if has != nil && has[seq.role] {
+					continue
+				}
+				if _, ok := follows(text, seen[:made], seen[i].end, seq.steps[1:]); !ok {
+					continue
+				}
+				if has == nil {
+					has = &roles{}
+					out[seq.signal] = has
+				}
+				has[seq.role] = true
 			}
-			if has == nil {
-				has = &roles{}
-				out[seq.signal] = has
-			}
-			has[seq.role] = true
 		}
 	}
 	return out
 }
 
-// follows tells whether steps stand one after the other from byte at on.
-func follows(text string, seen []occurrence, at int, steps []step) bool {
+// follows tells whether steps stand one after the other from byte at on, and
+// where the first such way ends.
+func follows(text string, seen []occurrence, at int, steps []step) (int, bool) {
 	if len(steps) == 0 {
-		return true
+		return at, true
 	}
 	for _, o := range seen {
-		if o.piece == steps[0].piece && o.start >= at && fits(text[at:o.start], steps[0].gap) &&
-			follows(text, seen, o.end, steps[1:]) {
-			return true
+		if o.piece != steps[0].piece || o.start < at || !fits(text[at:o.start], steps[0].gap) {
+			continue
+		}
+		if end, ok := follows(text, seen, o.end, steps[1:]); ok {
+			return end, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 // fits tells whether what stands between two pieces is short enough.

@@ -3,6 +3,7 @@ package rewrite
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // A quotation is masked from quotedLeast characters on: a shorter one is a title
@@ -13,10 +14,10 @@ const (
 	quotedMost  = 400
 )
 
-// The first headLines lines are apart if they have at most headMost characters:
-// they name the addressee and the sender.
+// Up to the first line that is longer than headMost characters, of the first
+// headLines, each is apart: they name the addressee and the sender.
 const (
-	headLines = 5
+	headLines = 8
 	headMost  = 24
 )
 
@@ -59,7 +60,7 @@ func paragraphs(text string) []string {
 		}
 		current.Reset()
 	}
-	lines := 0
+	head := headLines
 	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimFunc(line, unicode.IsSpace)
 		if line == "" || listItem(line) {
@@ -69,15 +70,20 @@ func paragraphs(text string) []string {
 			current.WriteByte('\n')
 		}
 		current.WriteString(line)
-		if line != "" {
-			lines++
+		if head = max(0, head-1); line != "" && !headLine(line) {
+			head = 0
 		}
-		if salutation(line) || lines <= headLines && len([]rune(line)) <= headMost {
+		if salutation(line) || head > 0 {
 			flush()
 		}
 	}
 	flush()
 	return out
+}
+
+// headLine tells a line that can name the addressee or the sender.
+func headLine(line string) bool {
+	return utf8.RuneCountInString(line) <= headMost && !strings.ContainsAny(line, "。、.!！")
 }
 
 // listItem tells a line that starts with a mark of lists or headings.

@@ -4,8 +4,8 @@ package rewrite
 // whose presence it needs, those that count, and those that forbid it.
 //
 // A message matches if every signal of All, at least one of Any (when Any is
-// not empty) and none of Unless is found, and the weights of all signals found
-// that the rule names in All, Any or Also add up to Threshold or more.
+// not empty) and none of Unless is found, and the weights of the signals of All
+// and Also that were found, and of the strongest of Any, add up to Threshold.
 type Rule struct {
 	ID        string
 	Kind      Kind

@@ -16,7 +16,7 @@ type Rules struct {
 	byText    [][]int32 // literals by the entry of the matcher: equal texts, different boundaries
 	pieces    int
 	sequences []sequence
-	byFirst   [][]int32 // sequences by the piece they start with
+	levels    [][][]int32 // sequences by level and by the piece they start with
 	spelling  *speller
 }
 
@@ -44,9 +44,11 @@ type literal struct {
 // boundary says at which edges an occurrence must be the edge of a word.
 type boundary struct{ start, end bool }
 
-// sequence is one phrase: pieces that follow each other in one sentence.
+// sequence is one phrase: pieces that follow each other in one sentence. It
+// speaks for a signal, or makes a piece that stands for a word class.
 type sequence struct {
-	signal int32
+	signal int32 // -1: it makes a piece
+	makes  int32
 	role   role
 	steps  []step
 }
@@ -86,13 +88,25 @@ func (e *RuleError) Error() string {
 
 func (e *RuleError) Unwrap() error { return e.Err }
 
+// signals is the level of the sequences that speak for a signal; below it are
+// the word classes, each above those it names.
+const signals = 6
+
+// piece is what a phrase is made of: a literal, or a word class of a level.
+type piece struct {
+	number int32
+	level  int
+}
+
 type compiler struct {
-	rs       *Rules
-	ids      map[string]bool
-	texts    []string
-	literals map[string]int32 // text and boundary to literal
-	pieces   map[string]int32 // key of a literal or class to piece
-	mistakes []error
+	rs        *Rules
+	ids       map[string]bool
+	texts     []string         // of the literals
+	literals  map[string]int32 // text and boundary to piece
+	literalOf map[int32]int    // piece to literal
+	classes   map[string]piece
+	sequences [signals + 1][]sequence
+	mistakes  []error
 }
 
 func newCompiler(rules []Rule) *compiler {
@@ -103,10 +117,11 @@ func newCompiler(rules []Rule) *compiler {
 		}
 	}
 	return &compiler{
-		rs:       &Rules{spelling: newSpeller(table)},
-		ids:      map[string]bool{},
-		literals: map[string]int32{},
-		pieces:   map[string]int32{},
+		rs:        &Rules{spelling: newSpeller(table)},
+		ids:       map[string]bool{},
+		literals:  map[string]int32{},
+		literalOf: map[int32]int{},
+		classes:   map[string]piece{},
 	}
 }
 
@@ -164,111 +179,132 @@ func (c *compiler) signal(r Rule, s Signal) int {
 }
 
 func (c *compiler) phrase(r Rule, signal int32, as role, phrase string) error {
-	alternatives, err := parsePhrase(phrase)
+	steps, _, err := c.steps(r, phrase, 0)
 	if err != nil {
 		return err
 	}
+	for _, s := range steps {
+		c.sequences[signals] = append(c.sequences[signals], sequence{signal: signal, role: as, steps: s})
+	}
+	return nil
+}
+
+// steps compiles the alternatives of a phrase. The level is above that of every
+// class they name.
+func (c *compiler) steps(r Rule, phrase string, depth int) (out [][]step, level int, err error) {
+	var anonymous [][]string
+	alternatives, err := parsePhrase(phrase, &anonymous)
+	if err != nil {
+		return nil, 0, err
+	}
+	named := make([]piece, len(anonymous))
+	for i, members := range anonymous {
+		if named[i], err = c.class(r, "("+strings.Join(members, "|")+")", members, depth+1); err != nil {
+			return nil, 0, err
+		}
+	}
 	for _, parts := range alternatives {
-		seq := sequence{signal: signal, role: as}
+		var steps []step
 		for _, p := range parts {
-			piece, err := c.piece(r, p, 0)
+			made, err := c.piece(r, p, named, depth)
 			if err != nil {
-				return err
+				return nil, 0, err
 			}
-			seq.steps = append(seq.steps, step{piece, p.gap})
+			level = max(level, made.level)
+			steps = append(steps, step{made.number, p.gap})
 		}
-		c.rs.sequences = append(c.rs.sequences, seq)
+		out = append(out, steps)
 	}
-	return nil
+	return out, level, nil
 }
 
-// piece gives the number of a literal or of a class, whose members are literals.
-func (c *compiler) piece(r Rule, p part, depth int) (int32, error) {
-	key := "=" + p.text
-	if p.class {
-		key = "<" + r.Language + " " + p.text
-	}
-	if n, ok := c.pieces[key]; ok {
-		return n, nil
-	}
-	n := int32(c.rs.pieces)
-	c.rs.pieces++
+// piece gives the piece of a literal or of a word class.
+func (c *compiler) piece(r Rule, p part, named []piece, depth int) (piece, error) {
 	if !p.class {
-		if err := c.literal(p.text, n); err != nil {
-			return 0, err
-		}
-		c.pieces[key] = n
-		return n, nil
+		n, err := c.literal(p.text)
+		return piece{number: n}, err
 	}
-	if err := c.members(r, p.text, n, depth); err != nil {
-		return 0, err
+	var anonymous int
+	if _, err := fmt.Sscanf(p.text, "@%d", &anonymous); err == nil && anonymous < len(named) {
+		return named[anonymous], nil
 	}
-	c.pieces[key] = n
-	return n, nil
-}
-
-// maxDepth bounds how deep classes may refer to each other.
-const maxDepth = 6
-
-// members lets every phrase of a class stand for piece n.
-func (c *compiler) members(r Rule, class string, n int32, depth int) error {
-	phrases, ok := r.Classes[class]
+	members, ok := r.Classes[p.text]
 	if !ok {
-		return fmt.Errorf("no word class <%s>", class)
+		return piece{}, fmt.Errorf("no word class <%s>", p.text)
 	}
-	if depth > maxDepth {
-		return fmt.Errorf("word class <%s> refers to itself", class)
+	if depth >= signals {
+		return piece{}, fmt.Errorf("word class <%s> is nested too deeply, or refers to itself", p.text)
 	}
-	for _, phrase := range phrases {
-		alternatives, err := parsePhrase(phrase)
-		if err != nil {
-			return fmt.Errorf("word class <%s>: %w", class, err)
-		}
-		for _, parts := range alternatives {
-			switch {
-			case len(parts) > 1:
-				return fmt.Errorf("word class <%s>: %q: a member is one text or one other class", class, phrase)
-			case parts[0].class:
-				err = c.members(r, parts[0].text, n, depth+1)
-			default:
-				err = c.literal(parts[0].text, n)
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return c.class(r, r.Language+" <"+p.text, members, depth+1)
 }
 
-// literal lets text stand for piece n.
-func (c *compiler) literal(text string, n int32) error {
+// class lets every phrase of a word class make one piece.
+func (c *compiler) class(r Rule, key string, members []string, depth int) (piece, error) {
+	if made, ok := c.classes[key]; ok {
+		return made, nil
+	}
+	made := piece{number: c.newPiece()}
+	for _, member := range members {
+		steps, level, err := c.steps(r, member, depth)
+		if err != nil {
+			return piece{}, err
+		}
+		if level+1 >= signals {
+			return piece{}, fmt.Errorf("word classes are nested more than %d deep", signals-1)
+		}
+		made.level = max(made.level, level)
+		for _, s := range steps {
+			if len(s) == 1 && level == 0 {
+				c.standsFor(s[0].piece, made.number)
+				continue
+			}
+			made.level = max(made.level, level+1)
+			c.sequences[level+1] = append(c.sequences[level+1], sequence{signal: -1, makes: made.number, steps: s})
+		}
+	}
+	c.classes[key] = made
+	return made, nil
+}
+
+func (c *compiler) newPiece() int32 {
+	c.rs.pieces++
+	return int32(c.rs.pieces - 1)
+}
+
+// standsFor lets the literal that made piece from make piece to as well.
+func (c *compiler) standsFor(from, to int32) {
+	lit := &c.rs.literals[c.literalOf[from]]
+	lit.pieces = append(lit.pieces, to)
+}
+
+// literal gives the piece of one text.
+func (c *compiler) literal(text string) (int32, error) {
 	open := strings.HasSuffix(text, "*")
 	bare, atStart := strings.CutPrefix(text, "^")
 	bare, atEnd := strings.CutSuffix(bare, "$")
 	normal := c.rs.spelling.apply(normalise(bare))
-	if normal == "" {
-		return fmt.Errorf("nothing is left of %q in normalised form", text)
+	if normal == "" && !atStart && !atEnd {
+		return 0, fmt.Errorf("nothing is left of %q in normalised form", text)
 	}
-	first, _ := utf8.DecodeRuneInString(normal)
-	last, _ := utf8.DecodeLastRuneInString(normal)
-	b := boundary{start: latin(first), end: latin(last) && !open}
 	if atStart {
 		normal = sentenceStart + normal
 	}
 	if atEnd {
 		normal += sentenceStop
 	}
+	first, _ := utf8.DecodeRuneInString(normal)
+	last, _ := utf8.DecodeLastRuneInString(normal)
+	b := boundary{start: latin(first), end: latin(last) && !open}
 	key := fmt.Sprint(normal, "\x00", b)
-	id, ok := c.literals[key]
-	if !ok {
-		id = int32(len(c.texts))
-		c.literals[key] = id
-		c.texts = append(c.texts, normal)
-		c.rs.literals = append(c.rs.literals, literal{boundary: b})
+	if made, ok := c.literals[key]; ok {
+		return made, nil
 	}
-	c.rs.literals[id].pieces = append(c.rs.literals[id].pieces, n)
-	return nil
+	made := c.newPiece()
+	c.literals[key] = made
+	c.literalOf[made] = len(c.texts)
+	c.texts = append(c.texts, normal)
+	c.rs.literals = append(c.rs.literals, literal{pieces: []int32{made}, boundary: b})
+	return made, nil
 }
 
 // finish builds the matcher, in which literals of equal text share an entry.
@@ -287,10 +323,16 @@ func (c *compiler) finish() *Rules {
 		rs.byText[entry] = append(rs.byText[entry], int32(id))
 	}
 	rs.matcher = newMatcher(texts)
-	rs.byFirst = make([][]int32, rs.pieces)
-	for i, seq := range rs.sequences {
-		first := seq.steps[0].piece
-		rs.byFirst[first] = append(rs.byFirst[first], int32(i))
+	for _, sequences := range c.sequences {
+		byFirst := make([][]int32, rs.pieces)
+		for _, seq := range sequences {
+			first := seq.steps[0].piece
+			byFirst[first] = append(byFirst[first], int32(len(rs.sequences)))
+			rs.sequences = append(rs.sequences, seq)
+		}
+		if len(sequences) > 0 {
+			rs.levels = append(rs.levels, byFirst)
+		}
 	}
 	return rs
 }
