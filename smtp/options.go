@@ -63,8 +63,8 @@ type Options struct {
 	Keys      *store.Keys
 	// Link returns the address of a candidate's page and of its opt-out page. With
 	// no token it returns what all of the company's links begin with.
-	Link func(company string, t store.Token) (link, optOut string)
-	StampKey  []byte
+	Link     func(company string, t store.Token) (link, optOut string)
+	StampKey []byte
 
 	TLS           *tls.Config // nil: no STARTTLS and no AUTH; certificates through GetCertificate
 	ProxyProtocol []netip.Prefix
