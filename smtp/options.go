@@ -85,8 +85,9 @@ type Company struct {
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
 
-	Mode Mode // "" is insert
-	Test bool // links work, nothing is counted
+	Upstream *Upstream // where the mail goes; the Proxy closes it when no company has it any more
+	Mode     Mode      // "" is insert
+	Test     bool      // links work, nothing is counted
 
 	Rules   Rules
 	Release []string // rules that may insert; empty for all
