@@ -97,7 +97,6 @@ type Company struct {
 	DKIM       DKIM // "" is skip
 	Recipients Recipients
 	Burst      Burst
-	Upstream   *Upstream // where the mail goes; the caller closes it
 
 	upstream upstream // the seams for tests
 	editor   editor

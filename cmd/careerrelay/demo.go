@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"text/template"
@@ -102,7 +101,7 @@ func (c *demoCommand) start(dir string, t *terminal) (*demo, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.close(), mail.Close())
 	}
-	if d.server, err = start(config, l, log, besides(page)); err != nil {
+	if d.server, err = start(config, l, log, mount{"/demo/", page}); err != nil {
 		return nil, errors.Join(err, l.close(), mail.Close())
 	}
 	d.deliverTo(mail, log)
@@ -127,16 +126,6 @@ func (d *demo) configure(file, upstream string, t *terminal) (*configs.Config, e
 		return nil, err
 	}
 	return configs.Load(file)
-}
-
-// besides shows the demo's inbox beside the candidates' pages.
-func besides(inbox http.Handler) func(http.Handler) http.Handler {
-	return func(pages http.Handler) http.Handler {
-		mux := http.NewServeMux()
-		mux.Handle("/demo/", inbox)
-		mux.Handle("/", pages)
-		return mux
-	}
 }
 
 // deliverTo runs the mail server behind the relay. It stops after the relay has.

@@ -44,7 +44,7 @@ func (c *serveCommand) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	s, err := start(config, l, newLogger(t.stderr, config.Log), asIs)
+	s, err := start(config, l, newLogger(t.stderr, config.Log))
 	if err != nil {
 		return errors.Join(err, l.close())
 	}
@@ -60,7 +60,8 @@ type server struct {
 	sealer    *store.Sealer
 	stampKey  []byte
 	pageKey   []byte
-	upstreams *upstreams
+	upstreams upstreams // of the current configuration; changed by open and apply alone
+	extra     []mount
 	store     *bolt.Store
 	proxy     *smtp.Proxy
 	reloader  *reloader
@@ -70,20 +71,32 @@ type server struct {
 	stopping  atomic.Bool
 }
 
-// asIs serves the candidates' pages and nothing beside them.
-func asIs(pages http.Handler) http.Handler { return pages }
+// mount is a handler beside the candidates' pages, below a path of its own.
+type mount struct {
+	path    string
+	handler http.Handler
+}
+
+// front serves the pages of the current configuration and what is mounted.
+func (s *server) front() http.Handler {
+	mux := http.NewServeMux()
+	for _, m := range s.extra {
+		mux.Handle(m.path, m.handler)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.pages.Load().ServeHTTP(w, r) })
+	return mux
+}
 
 // start opens the store and runs the relay on the listeners. If it fails, it
-// stops what it started; the listeners stay the caller's. with may add pages.
-func start(config *configs.Config, l *listeners, log *slog.Logger, with func(http.Handler) http.Handler) (*server, error) {
-	s := &server{life: newLife(log), config: config, registry: prometheus.NewRegistry(), upstreams: newUpstreams()}
-	s.onStop("upstreams", s.upstreams.close)
+// stops what it started; the listeners stay the caller's.
+func start(config *configs.Config, l *listeners, log *slog.Logger, extra ...mount) (*server, error) {
+	s := &server{extra: extra, life: newLife(log), config: config, registry: prometheus.NewRegistry()}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.stop(context.Background()))
 	}
-	s.serve(l, with)
+	s.serve(l)
 	return s, nil
 }
 
@@ -105,13 +118,23 @@ func (s *server) open() error {
 	s.pages.Store(pages)
 	links := newLinkBook(s.config)
 	s.links.Store(&links)
-	options, err := s.proxyOptions(s.config)
+	hostname, err := hostnameOf(s.config)
 	if err != nil {
 		return err
 	}
-	if s.proxy, err = smtp.New(options); err != nil {
+	ups, err := s.upstreams.next(s.config, hostname)
+	if err != nil {
 		return err
 	}
+	options, err := s.proxyOptions(s.config, ups, hostname)
+	if err == nil {
+		s.proxy, err = smtp.New(options)
+	}
+	if err != nil {
+		return errors.Join(err, s.upstreams.discard(ups))
+	}
+	s.upstreams = ups
+	s.onStop("upstreams", func(context.Context) error { return s.proxy.Close() })
 	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
 	return nil
 }
@@ -165,14 +188,13 @@ func (s *server) openTLS(c *configs.Config) error {
 
 // serve starts every part. Stopping takes them down in the opposite order: mail
 // first, then pages, then the store.
-func (s *server) serve(l *listeners, with func(http.Handler) http.Handler) {
+func (s *server) serve(l *listeners) {
 	ctx, cancel := context.WithCancel(context.Background())
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
-	s.serveHTTP("pages", l.web, with(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.pages.Load().ServeHTTP(w, r)
-	})))
+	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
+	s.serveHTTP("pages", l.web, s.front())
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	ticker := time.NewTicker(pollEvery)
@@ -231,26 +253,43 @@ func (s *server) shutdown() error {
 
 // apply takes a new configuration into use: all that can fail first.
 func (s *server) apply(c *configs.Config) error {
-	companies, err := s.companies(c)
-	if err != nil {
-		return err
-	}
 	pages, err := s.newPages(c)
 	if err != nil {
 		return err
 	}
 	certificate, err := c.TLSConfig()
+	if err == nil {
+		err = s.applyCompanies(c)
+	}
+	if err != nil {
+		pages.Close()
+		return err
+	}
+	s.tls.Store(certificate)
+	s.pages.Swap(pages).Close()
+	return nil
+}
+
+func (s *server) applyCompanies(c *configs.Config) error {
+	hostname, err := hostnameOf(c)
+	if err != nil {
+		return err
+	}
+	ups, err := s.upstreams.next(c, hostname)
 	if err != nil {
 		return err
 	}
 	links, old := newLinkBook(c), s.links.Load()
 	s.links.Store(&links) // SetCompanies asks for them
-	if err := s.proxy.SetCompanies(companies); err != nil {
-		s.links.Store(old)
-		return err
+	companies, err := s.companies(c, ups, hostname)
+	if err == nil {
+		err = s.proxy.SetCompanies(companies)
 	}
-	s.pages.Store(pages)
-	s.tls.Store(certificate)
+	if err != nil {
+		s.links.Store(old)
+		return errors.Join(err, s.upstreams.discard(ups))
+	}
+	s.upstreams = ups
 	return nil
 }
 

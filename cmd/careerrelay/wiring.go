@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/careerrelay/careerrelay/configs"
@@ -16,12 +17,8 @@ import (
 )
 
 // proxyOptions is the configuration in the words of package smtp.
-func (s *server) proxyOptions(c *configs.Config) (smtp.Options, error) {
-	companies, err := s.companies(c)
-	if err != nil {
-		return smtp.Options{}, err
-	}
-	hostname, err := hostnameOf(c)
+func (s *server) proxyOptions(c *configs.Config, ups upstreams, hostname string) (smtp.Options, error) {
+	companies, err := s.companies(c, ups, hostname)
 	if err != nil {
 		return smtp.Options{}, err
 	}
@@ -67,15 +64,11 @@ func hostnameOf(c *configs.Config) (string, error) {
 
 // companies is the companies of a configuration, with rules compiled and
 // upstreams ready to be dialled.
-func (s *server) companies(c *configs.Config) ([]smtp.Company, error) {
-	hostname, err := hostnameOf(c)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([]smtp.Company, error) {
 	var all []smtp.Company
 	for i := range c.Companies {
 		one := &c.Companies[i]
-		up, err := s.upstreams.get(one, c.Timeouts, hostname)
+		up, err := ups.of(one, c.Timeouts, hostname)
 		if err != nil {
 			return nil, fmt.Errorf("company %q: %w", one.ID, err)
 		}
