@@ -77,7 +77,7 @@ func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([
 			Networks: prefixes(one.Accept.Networks), Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
 			Mode: smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
 			Block: func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
-				return one.Block(c.Agency.Name, v, link, optOut)
+				return one.Block(c.Agency, v, link, optOut)
 			},
 			DKIM: smtp.DKIM(one.DKIM), Recipients: smtp.Recipients(one.Recipients),
 			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Window: time.Duration(one.Burst.Window)},
