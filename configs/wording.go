@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"maps"
@@ -137,10 +138,19 @@ func (w Wordings) first(language string, kind rewrite.Kind, families []string) (
 
 // Block is the text that is inserted into a mail of the company; false if there
 // is none in the verdict's language.
-func (c *Company) Block(agency string, v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
+func (c *Company) Block(a Agency, v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
 	chosen, ascii, ok := c.wordings.Choose(v, c.Wording)
 	if !ok {
 		return rewrite.Block{}, false
 	}
-	return chosen.Render(rewrite.Values{Link: link, OptOut: optOut, Company: c.Name, Agency: agency}, ascii), true
+	latin := rewrite.Values{Link: link, OptOut: optOut, Company: cmp.Or(c.NameEN, c.Name), Agency: cmp.Or(a.NameEN, a.Name)}
+	values := rewrite.Values{Link: link, OptOut: optOut, Company: c.Name, Agency: a.Name}
+	if chosen.Language == "en" {
+		values = latin
+	}
+	block := chosen.Render(values, nil)
+	if ascii != nil {
+		block.ASCII = ascii.Render(latin, nil).Text
+	}
+	return block, true
 }
