@@ -338,9 +338,25 @@ func (b *lexiconBuilder) replacer() *strings.Replacer {
 	})
 	var pairs []string
 	for _, variant := range from {
-		pairs = append(pairs, fold(variant, b.squash), fold(b.spelling[variant], b.squash))
+		pairs = append(pairs, b.foldEdges(variant), b.foldEdges(b.spelling[variant]))
 	}
 	return strings.NewReplacer(pairs...)
+}
+
+// foldEdges folds s and keeps the blanks at its ends where blanks count: "n't"
+// is read as " not".
+func (b *lexiconBuilder) foldEdges(s string) string {
+	folded := fold(s, b.squash)
+	if b.squash || folded == "" {
+		return folded
+	}
+	if strings.HasPrefix(s, " ") {
+		folded = " " + folded
+	}
+	if strings.HasSuffix(s, " ") {
+		folded += " "
+	}
+	return folded
 }
 
 // add takes one phrase into the lexicon.
