@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -232,9 +231,6 @@ func TestKill(t *testing.T) {
 func checkAfterKill(t *testing.T, path string, round, acknowledged int) {
 	t.Helper()
 	s, err := Open(path, Options{})
-	if errors.Is(err, fs.ErrNotExist) && acknowledged == 0 {
-		return
-	}
 	if err != nil {
 		t.Fatalf("round %d: %v", round, err)
 	}
