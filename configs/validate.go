@@ -300,7 +300,7 @@ func (v validation) publicURL(c *Company, key string) {
 func (v validation) rules(c *Company, key string) {
 	names := v.c.ruleNames(c)
 	if len(names) == 0 {
-		v.fail(key+".rules", "builtin:ja and builtin:en are shipped", "names no rules")
+		v.fail(key+".rules", "builtin:ja and builtin:en are in the program", "names no rules")
 		return
 	}
 	if !v.rulesExist(c, names, key) {
@@ -351,7 +351,7 @@ func (v validation) wordings(c *Company, key string) {
 	for _, p := range c.WordingFiles {
 		files = append(files, v.c.Path(p))
 	}
-	loaded, err := LoadWordings(files)
+	loaded, err := loadWordings(files)
 	if problems, ok := errors.AsType[Problems](err); ok {
 		v.d.elsewhere = append(v.d.elsewhere, problems...)
 		return

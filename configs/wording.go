@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/careerrelay/careerrelay/rewrite"
 )
@@ -48,6 +49,26 @@ func (k *wordingKind) parse(text string) error     { return choose(k, text) }
 // ShippedWordings returns the shipped file of one language, ja or en.
 func ShippedWordings(language string) ([]byte, error) {
 	return shippedWordings.ReadFile("wordings/" + language + ".yaml")
+}
+
+// shippedOnce are the shipped wordings, read once per process: they cannot change.
+var shippedOnce = sync.OnceValues(func() (Wordings, error) { return LoadWordings(nil) })
+
+// shippedFamilies are the families of wordings that a rule may ask for.
+func shippedFamilies() []string {
+	w, err := shippedOnce()
+	if err != nil {
+		panic(err) // they are compiled in, and tested
+	}
+	return w.Families()
+}
+
+// loadWordings is LoadWordings without doing the usual work again.
+func loadWordings(files []string) (Wordings, error) {
+	if len(files) == 0 {
+		return shippedOnce()
+	}
+	return LoadWordings(files)
 }
 
 // LoadWordings reads the shipped wordings and then the files, in order; the same
