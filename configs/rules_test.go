@@ -198,3 +198,31 @@ func TestRaisedThresholdFailsExamples(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestRuleDocs loads every sample of the pages that teach the format, and keeps
+// them complete: each key of a rule file is named.
+func TestRuleDocs(t *testing.T) {
+	for _, page := range []string{"../docs/rules.md", "../docs/rules.ja.md"} {
+		src, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		samples := strings.Split(string(src), "```yaml\n")[1:]
+		if len(samples) < 3 {
+			t.Errorf("%s has only %d samples", page, len(samples))
+		}
+		for i, s := range samples {
+			s, _, _ = strings.Cut(s, "```")
+			if _, err := loadText(t, s, BuiltinRules()...); err != nil {
+				t.Errorf("%s, sample %d: %v", page, i+1, err)
+			}
+		}
+		for _, typ := range []any{RuleFile{}, RuleEntry{}, ClauseEntry{}, ruleExcept{}} {
+			for key := range fieldsOf(reflect.ValueOf(typ)) {
+				if !strings.Contains(string(src), key) {
+					t.Errorf("%s does not name the key %s", page, key)
+				}
+			}
+		}
+	}
+}

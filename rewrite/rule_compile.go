@@ -280,6 +280,7 @@ type lexicon struct {
 	lengths   []int       // of each word in bytes
 	uses      [][]wordUse // of each word
 	sequences []sequence  // classes they refer to come before their own
+	starts    [][]int32   // sequences that begin with a class, by class
 	regexps   []classRegexp
 	classes   int
 }
@@ -466,6 +467,10 @@ func (lex *lexicon) order(cycle func(class int)) {
 		visit(i)
 	}
 	lex.sequences = sorted
+	lex.starts = make([][]int32, lex.classes)
+	for i, s := range sorted {
+		lex.starts[s.pieces[0]] = append(lex.starts[s.pieces[0]], int32(i))
+	}
 }
 
 // expand writes out the alternatives of a phrase: "(a|b)c" is "ac" and "bc".
