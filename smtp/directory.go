@@ -84,6 +84,12 @@ func (c *company) equip(o *Options, old *company) error {
 		c.burst = old.burst
 	}
 	c.upstream, c.editor = c.Company.upstream, c.Company.editor
+	if c.upstream == nil {
+		if c.Upstream == nil {
+			return errors.New("an upstream is required")
+		}
+		c.upstream = c.Upstream
+	}
 	if c.editor != nil {
 		return nil
 	}
@@ -93,6 +99,21 @@ func (c *company) equip(o *Options, old *company) error {
 	link, optOut := o.Link(c.ID, "")
 	c.editor = &rewriter{company: &c.Company, limits: o.Limits.Inspect, budget: o.Timeouts.Inspect, known: []string{link, optOut}}
 	return nil
+}
+
+// closeUnused closes the upstreams of d that next does not use any more.
+func (d *directory) closeUnused(next *directory) error {
+	if d == nil {
+		return nil
+	}
+	var problems []error
+	for _, c := range d.companies {
+		used := next != nil && slices.ContainsFunc(next.companies, func(n *company) bool { return n.Upstream == c.Upstream })
+		if c.Upstream != nil && !used {
+			problems = append(problems, c.Upstream.Close())
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func (d *directory) byID(id string) *company {

@@ -63,8 +63,8 @@ type Options struct {
 	Keys      *store.Keys
 	// Link returns the address of a candidate's page and of its opt-out page. With
 	// no token it returns what all of the company's links begin with.
-	Link func(company string, t store.Token) (link, optOut string)
-	StampKey  []byte
+	Link     func(company string, t store.Token) (link, optOut string)
+	StampKey []byte
 
 	TLS           *tls.Config // nil: no STARTTLS and no AUTH; certificates through GetCertificate
 	ProxyProtocol []netip.Prefix
@@ -85,8 +85,9 @@ type Company struct {
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
 
-	Mode Mode // "" is insert
-	Test bool // links work, nothing is counted
+	Upstream *Upstream // where the mail goes; the Proxy closes it when no company has it any more
+	Mode     Mode      // "" is insert
+	Test     bool      // links work, nothing is counted
 
 	Rules   Rules
 	Release []string // rules that may insert; empty for all
