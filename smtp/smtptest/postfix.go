@@ -59,7 +59,6 @@ func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 	dir := postfixDir(t)
 	p := &Postfix{Addr: freeAddr(t), Reinjection: freeAddr(t), dir: dir, mail: filepath.Join(dir, "mail")}
 	p.configure(t, o)
-	p.run(t, "check")
 	p.run(t, "start")
 	t.Cleanup(func() { p.stop(t) })
 	p.awaitPort(t, p.Addr)
@@ -236,7 +235,9 @@ func (p *Postfix) stop(t testing.TB) {
 	}
 	if out, err := p.command("abort"); err != nil {
 		t.Errorf("stop Postfix: %v\n%s", err, out)
+		return
 	}
+	p.poll(t, "its end", func() bool { return !listening(p.Addr) })
 }
 
 // Flush makes Postfix try everything in its queue now.
@@ -289,13 +290,16 @@ func (p *Postfix) AwaitLog(t testing.TB, text string) {
 
 func (p *Postfix) awaitPort(t testing.TB, addr string) {
 	t.Helper()
-	p.poll(t, "the port", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
+	p.poll(t, "the port", func() bool { return listening(addr) })
+}
+
+func listening(addr string) bool {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 // poll asks again until ok holds: another program's files give no signal.
