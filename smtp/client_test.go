@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/textproto"
 	"strings"
 	"testing"
 	"time"
@@ -448,6 +450,43 @@ func TestDotWriter(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDotWriterReadsBack: in whatever pieces a message comes, a reader of dots
+// gets it back, and a message with a bare CR or LF never begins to pass in the piece that has it.
+func TestDotWriterReadsBack(t *testing.T) {
+	piece := rapid.SampledFrom([]string{"a", ".", "..", "\r\n", "\r\n.", "\r\n.\r\n", "\r", "\n", "lorem ipsum"})
+	rapid.Check(t, func(t *rapid.T) {
+		pieces := rapid.SliceOf(piece).Draw(t, "pieces")
+		text := strings.Join(pieces, "")
+		var out bytes.Buffer
+		d := newDotWriter(&out, make([]byte, 0, rapid.IntRange(6, 40).Draw(t, "buffer")))
+		var err error
+		for _, p := range pieces {
+			if _, err = d.Write([]byte(p)); err != nil {
+				break
+			}
+		}
+		var end []byte
+		if err == nil {
+			end, err = d.end()
+		}
+		plain := strings.ReplaceAll(text, "\r\n", "")
+		if strings.ContainsAny(plain, "\r\n") {
+			if !errors.Is(err, errBareNewline) {
+				t.Fatalf("%q passes", text)
+			}
+			return
+		}
+		if text != "" && !strings.HasSuffix(text, "\r\n") {
+			text += "\r\n"
+		}
+		wire := out.String() + string(end)
+		got, err2 := io.ReadAll(textproto.NewReader(bufio.NewReader(strings.NewReader(wire))).DotReader())
+		if err != nil || err2 != nil || string(got) != strings.ReplaceAll(text, "\r\n", "\n") || !strings.HasSuffix(wire, ".\r\n") {
+			t.Fatalf("%q is sent as %q and read as %q (%v, %v)", text, wire, got, err, err2)
+		}
+	})
 }
 
 func TestBDAT(t *testing.T) {
