@@ -82,7 +82,11 @@ func FuzzReadReply(f *testing.F) {
 				t.Errorf("line %q has an end in it", line)
 			}
 		}
-		again, err := readReply(bufio.NewReaderSize(strings.NewReader(string(r.append(nil))), maxReplyLine))
+		written := r.append(nil)
+		if len(written) > maxReplyLine { // an octet that is not UTF-8 may be written as three
+			return
+		}
+		again, err := readReply(bufio.NewReaderSize(strings.NewReader(string(written)), maxReplyLine))
 		if err != nil || again.Code != r.Code || len(again.Lines) != len(r.Lines) {
 			t.Errorf("%v is written and read as %v, %v", r, again, err)
 		}
