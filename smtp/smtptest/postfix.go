@@ -255,8 +255,8 @@ func (p *Postfix) Log() string {
 	return string(b)
 }
 
-// Mails are the messages in the mailboxes of Domain, as Postfix wrote them (with LF, and its own lines
-// on top), in no order that means anything.
+// Mails are the messages in the mailboxes of Domain, as Postfix wrote them
+// (with LF, and its own lines on top), in no order that means anything.
 func (p *Postfix) Mails(t testing.TB) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.mail, "all", "new", "*"))
