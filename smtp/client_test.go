@@ -533,12 +533,12 @@ func TestEarlyRefusal(t *testing.T) {
 	for _, mode := range []Security{Plaintext, VerifiedSTARTTLS} {
 		for _, prefer := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d/%t", mode, prefer), func(t *testing.T) {
-				up := smtptest.NewUpstream(t, smtptest.Options{TLS: ca.Server(t, "127.0.0.1"), Extensions: append(smtptest.Extensions(), "CHUNKING"),
+				up := smtptest.NewUpstream(t, smtptest.Options{TLS: ca.Server(t, "127.0.0.1"), Narrow: true, Extensions: append(smtptest.Extensions(), "CHUNKING"),
 					Faults: map[smtptest.Point]smtptest.Fault{smtptest.At(smtptest.MidBody): smtptest.SayAndHang("552 5.3.4 Too large")}})
 				u := newPool(t, func(o *UpstreamOptions) {
-					o.PreferChunking, o.Servers[0].Security, o.Roots = prefer, mode, ca.Pool()
+					o.PreferChunking, o.Servers[0].Security, o.Roots, o.Dial = prefer, mode, ca.Pool(), narrow
 				}, up)
-				if got := carry(context.Background(), u, letterText(32<<20)); got.heard() != "552 5.3.4 Too large" {
+				if got := carry(context.Background(), u, letterText(wideLetter)); got.heard() != "552 5.3.4 Too large" {
 					t.Errorf("got %q (%v)", got.heard(), got.err)
 				}
 			})
@@ -549,10 +549,10 @@ func TestEarlyRefusal(t *testing.T) {
 // TestEarlyAcceptance: 250 for half a message is not believed, and the message does not end.
 func TestEarlyAcceptance(t *testing.T) {
 	for _, prefer := range []bool{false, true} {
-		up := smtptest.NewUpstream(t, smtptest.Options{Extensions: append(smtptest.Extensions(), "CHUNKING"),
+		up := smtptest.NewUpstream(t, smtptest.Options{Narrow: true, Extensions: append(smtptest.Extensions(), "CHUNKING"),
 			Faults: map[smtptest.Point]smtptest.Fault{smtptest.At(smtptest.MidBody): smtptest.SayAndHang("250 2.0.0 Fine")}})
-		u := newPool(t, func(o *UpstreamOptions) { o.PreferChunking = prefer }, up)
-		if got := carry(context.Background(), u, letterText(32<<20)); !errors.Is(got.err, errNonsense) {
+		u := newPool(t, func(o *UpstreamOptions) { o.PreferChunking, o.Dial = prefer, narrow }, up)
+		if got := carry(context.Background(), u, letterText(wideLetter)); !errors.Is(got.err, errNonsense) {
 			t.Errorf("got %q (%v), want %v", got.heard(), got.err, errNonsense)
 		}
 	}

@@ -333,11 +333,11 @@ func TestPoolClose(t *testing.T) {
 func TestCancel(t *testing.T) {
 	for _, step := range []smtptest.Step{smtptest.Greeting, smtptest.Hello, smtptest.Mail, smtptest.Rcpt, smtptest.Data, smtptest.FirstByte, smtptest.AfterDot} {
 		t.Run(string(step), func(t *testing.T) {
-			up := smtptest.NewUpstream(t, smtptest.Options{Faults: map[smtptest.Point]smtptest.Fault{smtptest.At(step): smtptest.Hang()}})
-			u := newPool(t, nil, up)
+			up := smtptest.NewUpstream(t, smtptest.Options{Narrow: true, Faults: map[smtptest.Point]smtptest.Fault{smtptest.At(step): smtptest.Hang()}})
+			u := newPool(t, func(o *UpstreamOptions) { o.Dial = narrow }, up)
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan carried, 1)
-			go func() { done <- carry(ctx, u, letterText(16<<20)) }()
+			go func() { done <- carry(ctx, u, letterText(wideLetter)) }()
 			up.Await(t, string(step), func() bool { return up.Reached(step) > 0 })
 			cancel()
 			select {
