@@ -40,6 +40,8 @@ type decoder struct {
 	meant    map[string]bool // key paths that a misspelt key was probably meant to be
 	unread   map[string]bool // key paths whose value has the wrong shape
 	problems Problems
+
+	elsewhere Problems // in the files that this one names
 }
 
 type mark struct{ line, column int }
@@ -148,6 +150,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		d.mapping(n, v, path)
 	case reflect.Slice:
 		d.list(n, v, path)
+	case reflect.Map:
+		d.entries(n, v, path)
 	default:
 		d.scalar(n, func(text string) error { return parseBasic(v, text) }, path)
 	}

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -9,16 +10,19 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/careerrelay/careerrelay/rewrite"
 )
 
 // validation checks what no single value shows, and collects every mistake.
 type validation struct {
-	c *Config
-	d *decoder
+	c        *Config
+	d        *decoder
+	compiled map[string]*rewrite.Rules // by the list of files; nil: with mistakes
 }
 
 func validate(c *Config, d *decoder) {
-	v := validation{c: c, d: d}
+	v := validation{c: c, d: d, compiled: map[string]*rewrite.Rules{}}
 	v.listen()
 	v.tls()
 	v.agency()
@@ -236,6 +240,8 @@ func (v validation) company(c *Company, key string) {
 	v.want(key+".public_url", c.PublicURL.Host != "", "write the web address that links begin with")
 	v.want(key+".upstream", len(c.Upstream) > 0, "name the mail server that takes the company's mail, such as smtp://mx.example.co.jp:25")
 	v.publicURL(c, key)
+	v.wordings(c, key)
+	v.rules(c, key)
 	v.users(c, key)
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
@@ -272,6 +278,54 @@ func (v validation) publicURL(c *Company, key string) {
 		v.warn(key+".public_url", "use https:// and a web server with TLS in front of listen.web", "candidates would type their data without encryption")
 	case local && !v.loopbackOnly():
 		v.warn(key+".public_url", "use a host name that the Internet knows", "candidates cannot open links to this machine")
+	}
+}
+
+// rules compiles the company's rules, which runs their examples; mistakes are
+// reported in the rule files, each file once.
+func (v validation) rules(c *Company, key string) {
+	names := v.c.ruleNames(c)
+	if len(names) == 0 {
+		v.fail(key+".rules", "builtin:ja and builtin:en are shipped", "names no rules")
+		return
+	}
+	list := strings.Join(names, "\n")
+	if known, done := v.compiled[list]; done {
+		c.compiled = known
+		return
+	}
+	rules, err := LoadRules(names, "")
+	v.compiled[list] = rules
+	if problems, ok := errors.AsType[Problems](err); ok {
+		v.d.elsewhere = append(v.d.elsewhere, problems...)
+		return
+	}
+	if err != nil {
+		v.fail(key+".rules", "", "%v", err)
+		return
+	}
+	c.compiled = rules
+}
+
+// wordings loads the company's texts; mistakes in a file of its own are reported
+// in that file.
+func (v validation) wordings(c *Company, key string) {
+	var files []string
+	for _, p := range c.WordingFiles {
+		files = append(files, v.c.Path(p))
+	}
+	loaded, err := LoadWordings(files)
+	if problems, ok := errors.AsType[Problems](err); ok {
+		v.d.elsewhere = append(v.d.elsewhere, problems...)
+		return
+	}
+	if err != nil {
+		v.fail(key+".wording_files", "relative names start from the folder of this file", "%v", err)
+		return
+	}
+	c.wordings = loaded
+	if families := loaded.Families(); !slices.Contains(families, c.Wording) && !v.broken(key+".wording") {
+		v.fail(key+".wording", "known: "+strings.Join(families, ", "), "there is no wording %q", c.Wording)
 	}
 }
 

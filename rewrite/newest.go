@@ -35,7 +35,7 @@ var (
 	historyFirst = regexp.MustCompile(`^[*＊]?(from|差出人|送信者)[*＊]?\s*[:：]`)
 	rule         = regexp.MustCompile(`^[\s]*([-_=*~+#/\\.:|^<>・…‥─━―—–‐ー＝=＊*＿_〜~◆◇■□●○◎★☆▼▽▲△♪※|｜┃│┏┓┗┛┌┐└┘╋╂┳┻\s]){4,}$`)
 	contact      = regexp.MustCompile(`(?i)\b(tel|fax|phone|mobile|e-?mail|mail|url|web|https?://|www\.|〒)|〒|電話|住所|携帯|内線|\d{2,4}-\d{2,4}-\d{3,4}|[\w.+-]+@[\w-]+\.|株式会社|有限会社|合同会社|法人|\b(inc|ltd|llc|gmbh|plc|co)\b\.?`)
-	sentence     = regexp.MustCompile(`(ます|です|ました|ません|でした|ください|下さい|ございます|致します|存じます|ませ)[。．!！]?$|[。]$|[a-z]{2,}[.!?]$`)
+	speaks       = regexp.MustCompile(`(ます|です|ました|ません|でした|ください|下さい|ございます|致します|存じます|ませ)[。．!！]?$|[。]$|[a-z]{2,}[.!?]$`)
 	disclaimer   = regexp.MustCompile(`(?i)送信専用|自動送信|自動配信|返信(でき|いただ|され)|配信停止|心当たり|機密|秘密情報|破棄|無断|confidential|intended recipient|automatically generated|do not reply|unsubscribe|registered (in|office)|privacy policy|equal opportunity|sent from|disclaimer`)
 )
 
@@ -157,7 +157,7 @@ func signatureBlock(folded []string) bool {
 			found = true
 			continue
 		}
-		if sentence.MatchString(s) && !contact.MatchString(s) {
+		if speaks.MatchString(s) && !contact.MatchString(s) {
 			return false
 		}
 		found = found || contact.MatchString(s)

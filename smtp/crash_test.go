@@ -49,8 +49,8 @@ func beRelay(config string) error {
 	}
 	proxy, err := New(Options{
 		Companies: []Company{{ID: "sample", Domains: []string{"company.example"},
-			Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Upstream: up, editor: fakeEditor{}}},
-		Hostname: "relay.example", Referrals: db, Keys: keys, StampKey: []byte("stamp key"),
+			Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Upstream: up, Rules: alwaysRejection{"en"}, Block: testBlock}},
+		Hostname: "relay.example", Referrals: db, Keys: keys, StampKey: []byte("stamp key"), Limits: Limits{ConnectionsPerIP: 2000},
 		Link: func(_ string, t store.Token) (string, string) { return "https://jobs.example/r/" + string(t), "" },
 	})
 	if err != nil {
@@ -142,7 +142,7 @@ func checkAfterCrash(t *testing.T, up *smtptest.Upstream, file string, want, may
 	for _, m := range up.Messages() {
 		_, rest, _ := strings.Cut(m.Body, "Message-ID: <")
 		id, _, _ := strings.Cut(rest, ">")
-		token := strings.TrimSpace(linkOf(m.Body))
+		token := linkOf(m.Body)
 		if before, again := tokens[id]; again {
 			doubled++
 			if before != token {

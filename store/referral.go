@@ -12,6 +12,7 @@ import (
 const (
 	DefaultRatio    = 10                  // counted referrals per credit
 	DefaultLinkLife = 90 * 24 * time.Hour // how long an unused link works
+	DefaultCooling  = 7 * 24 * time.Hour  // withdrawal within this time reverses the count
 )
 
 // Clock brings a time into the form that stores keep: UTC, whole microseconds
@@ -117,6 +118,7 @@ func (r *Referral) OptIn(now time.Time, c Consent) error {
 		c.At = Clock(now)
 	}
 	r.State, r.OptedInAt, r.Consent = OptedIn, Clock(now), &c
+	r.WithdrawnAt, r.HandedOverAt, r.Agency = time.Time{}, time.Time{}, ""
 	r.Counted = !r.Test
 	return nil
 }
@@ -147,8 +149,8 @@ func (r *Referral) Withdraw(now time.Time, coolingOff time.Duration) error {
 		r.Counted = false
 	}
 	c := *r.Consent
-	c.Profile = nil
-	r.State, r.Consent = Withdrawn, &c
+	c.Profile, c.Candidate = nil, ""
+	r.State, r.Consent, r.WithdrawnAt = Withdrawn, &c, Clock(now)
 	return nil
 }
 
@@ -165,6 +167,32 @@ func (r *Referral) Erase(now time.Time, coolingOff time.Duration) error {
 		}
 	}
 	r.State, r.Person, r.Consent, r.OptedOut = Erased, "", nil, false
+	return nil
+}
+
+// HandOver: the agency acknowledged the data.
+func (r *Referral) HandOver(now time.Time) error {
+	if r.State != OptedIn {
+		return fmt.Errorf("hand over a referral that is %s: %w", r.State, ErrWrongState)
+	}
+	if r.HandedOverAt.IsZero() {
+		r.HandedOverAt = Clock(now)
+	}
+	return nil
+}
+
+// Report keeps what the agency says about a candidate it was given. It may
+// correct itself, so any order is allowed.
+func (r *Referral) Report(a AgencyState) error {
+	switch a {
+	case Contacted, Introduced, Interviewed, Hired:
+	default:
+		return fmt.Errorf("report %q: no such agency state: %w", a, ErrWrongState)
+	}
+	if r.State != OptedIn || r.HandedOverAt.IsZero() {
+		return fmt.Errorf("report on a referral that was not handed over: %w", ErrWrongState)
+	}
+	r.Agency = a
 	return nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/jhillyerd/enmime/v2"
+
+	"github.com/careerrelay/careerrelay/rewrite"
 )
 
 //go:embed demo/inbox.html
@@ -225,5 +227,22 @@ func (a arrival) marked() []piece {
 	if a.Before == nil {
 		return []piece{{Text: readable(a.Raw)}}
 	}
-	return nil
+	inserted, err := rewrite.Compare(bytes.NewReader(a.Before), int64(len(a.Before)), bytes.NewReader(a.Raw), int64(len(a.Raw)))
+	if err != nil { // the proof says no: show it as it is
+		return []piece{{Text: readable(a.Raw)}}
+	}
+	top := a.traceEnd()
+	pieces := []piece{{Text: readable(a.Raw[:top]), Mark: "trace"}}
+	at := top
+	for _, in := range inserted {
+		pieces = append(pieces, piece{Text: readable(a.Raw[at:in.Start])}, piece{Text: readable(a.Raw[in.Start:in.End]), Mark: "block"})
+		at = int(in.End)
+	}
+	return append(pieces, piece{Text: readable(a.Raw[at:])})
+}
+
+// traceEnd is where the lines end that the relay put on top.
+func (a arrival) traceEnd() int {
+	first, _, _ := bytes.Cut(a.Before, []byte("\n"))
+	return max(bytes.Index(a.Raw, first), 0)
 }

@@ -61,9 +61,14 @@ type Options struct {
 	Now      func() time.Time // time.Now
 	Ratio    int              // counted referrals per credit; store.DefaultRatio
 	LinkLife time.Duration    // how long an unused link works; store.DefaultLinkLife
+	Cooling  time.Duration    // withdrawal within it reverses the count; store.DefaultCooling
+	Outbox   bool             // put events for the agency into the outbox
 	Logger   *slog.Logger     // discards
-	Timeout  time.Duration    // wait for another process to let go of the file; 2 s
-	MaxSize  int64            // bytes; commits fail before the file grows beyond it. 0: no limit
+
+	Attribution store.Attribution // store.Each
+
+	Timeout time.Duration // wait for another process to let go of the file; 2 s
+	MaxSize int64         // bytes in use, at which commits fail; the file is up to 16 MiB larger. 0: no limit
 }
 
 func (o Options) withDefaults() Options {
@@ -75,6 +80,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LinkLife <= 0 {
 		o.LinkLife = store.DefaultLinkLife
+	}
+	if o.Cooling <= 0 {
+		o.Cooling = store.DefaultCooling
+	}
+	if o.Attribution == "" {
+		o.Attribution = store.Each
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -105,7 +116,7 @@ type Store struct {
 	retryAt atomic.Int64          // nanoseconds after opened before which no commit is tried; 0: none
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Full = (*Store)(nil)
 
 // identity is what the file and its companion FILE.id hold.
 type identity struct {
@@ -296,10 +307,10 @@ func (s *Store) Close() error {
 }
 
 // release closes the database. A broken one may hold bbolt's locks for ever, so
-// only its file is closed: that frees the lock for a successor.
+// only its file is let go, for whoever repairs it.
 func (s *Store) release() error {
 	if s.broken.Load() != nil {
-		return s.file.Close()
+		return abandon(s.file)
 	}
 	return guardFaults(s.db.Close)
 }

@@ -53,6 +53,9 @@ func (s *Store) offered(t *txn, o store.Offer, now time.Time) (*row, error) {
 			t.addLink(r, o),
 			t.saveRow(r))
 	}
+	if p.Erased {
+		return nil, store.ErrOffered
+	}
 	r, err := t.loadRow(p.ID)
 	if err != nil {
 		return nil, err
@@ -263,14 +266,40 @@ func (s *Store) OptIn(ctx context.Context, token store.Token, c store.Consent) (
 		if err := r.OptIn(now, c); err != nil {
 			return err
 		}
+		if err := s.attribute(t, r); err != nil {
+			return err
+		}
 		got = r.Referral
 		var d counters
 		if !again { // people, not consents
 			d.OptedIn = 1
 		}
-		return errors.Join(t.saveRow(r), t.count(r, now, d), s.prove(t, r, !counted, now))
+		return errors.Join(s.prove(t, r, !counted, now), t.saveRow(r), t.count(r, now, d),
+			s.announce(t, r, store.EventOptedIn, now))
 	})
 	return got, wrap("opt in", err)
+}
+
+// attribute decides whether another company's referral of the same person counts
+// already.
+func (s *Store) attribute(t *txn, r *row) error {
+	if s.opt.Attribution != store.FirstCompany || !r.Counted {
+		return nil
+	}
+	if r.Consent.Candidate == "" {
+		return errors.New("the first_company attribution needs the candidate's hash")
+	}
+	key := []byte(r.Consent.Candidate)
+	var first string
+	found, err := t.load(bucketCandidates, key, &first)
+	if err != nil {
+		return err
+	}
+	if found && first != r.ID {
+		r.Counted = false
+		return nil
+	}
+	return t.save(bucketCandidates, key, r.ID)
 }
 
 // prove appends the consent record and, when the referral counts from now on,
@@ -280,13 +309,15 @@ func (s *Store) prove(t *txn, r *row, fresh bool, now time.Time) error {
 		return nil
 	}
 	return t.withCompany(r.Company, func(c *companyRecord) error {
-		if err := t.appendRecord(c.Book.Prove(store.ConsentRecord(r.Referral))); err != nil {
+		if err := t.appendRecord(c.Book.Prove(store.NewRecord(store.RecordConsent, r.Referral, now))); err != nil {
 			return err
 		}
 		if !r.Counted || !fresh {
 			return nil
 		}
-		return t.appendEntries(c.Book.Count(now, r.Referral, s.opt.Ratio)...)
+		entries := c.Book.Count(now, r.Referral, s.opt.Ratio)
+		r.entry = entries[0].Seq
+		return t.appendEntries(entries...)
 	})
 }
 

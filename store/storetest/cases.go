@@ -421,8 +421,7 @@ func reopening(f *fixture) {
 	out := f.sent("c", message(2), person(2))
 	f.must("opt out", f.s.OptOut(f.ctx, out.Token))
 	before, counts := f.lookup(o.Token), f.counts("c")
-	f.close()
-	f.s = f.open(f.t, f.place, f.clock.now)
+	f.reopen()
 	after := f.lookup(o.Token)
 	if after.ID != before.ID || after.State != store.OptedIn || !bytes.Equal(after.Consent.Profile, before.Consent.Profile) {
 		f.t.Error("the referral is not what it was")
