@@ -23,7 +23,7 @@ const maxBlock = 16 << 10
 // transit is one message on its way through the relay.
 type transit struct {
 	*mail
-	receive func() (*spool, error) // brings the whole message, once
+	receive func() (*spool, error) // brings the whole message, once; nil and closed on error
 	answer  func(Reply) error      // tells the client, at once
 	hop     hop                    // for the Received line
 	log     *slog.Logger
@@ -38,10 +38,10 @@ type transit struct {
 // came whole.
 func (p *Proxy) relay(ctx context.Context, t *transit) error {
 	raw, err := t.receive() // accept: all octets, in memory or a nameless file
-	defer raw.Close()
 	if err != nil {
 		return p.notAccepted(t, err)
 	}
+	defer raw.Close()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeouts.Transaction)
 	defer cancel()
@@ -224,11 +224,16 @@ func (p *Proxy) switchedOff(id string) bool {
 }
 
 // inspecting bounds the messages that are inspected at a time, for each may
-// need megabytes.
+// need megabytes. A message that finds no place soon goes on unedited: most of
+// its time belongs to the upstream.
 func (p *Proxy) inspecting(ctx context.Context) (leave func(), err error) {
+	wait := time.NewTimer(p.o.Timeouts.Inspect)
+	defer wait.Stop()
 	select {
 	case p.inspections <- struct{}{}:
 		return func() { <-p.inspections }, nil
+	case <-wait.C:
+		return nil, errBusy
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
