@@ -183,7 +183,7 @@ func BuiltinRules() []string {
 		panic(err) // the folder is compiled in
 	}
 	var names []string
-	for _, e := range entries {
+	for _, e := range slices.Backward(entries) { // Japanese first
 		names = append(names, builtinPrefix+strings.TrimSuffix(e.Name(), ".yaml"))
 	}
 	return names

@@ -28,7 +28,7 @@ var shippedRules = sync.OnceValues(func() (*rewrite.Rules, error) { return LoadR
 
 // loadRules is LoadRules without doing the usual work again.
 func loadRules(names []string) (*rewrite.Rules, error) {
-	if slices.Equal(slices.Sorted(slices.Values(names)), BuiltinRules()) {
+	if slices.Equal(names, BuiltinRules()) {
 		return shippedRules()
 	}
 	return LoadRules(names, "")

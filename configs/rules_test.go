@@ -107,7 +107,6 @@ func TestLoadRulesNamesEveryMistake(t *testing.T) {
 		{"no score", strings.Replace(ownRule, "        score: 1\n", "", 1), []string{"own.yaml:7:9: rules[0].evidence[0]: has no score"}},
 		{"place", strings.Replace(ownRule, "score: 1", "score: 1\n        in: [body]", 1), []string{"own.yaml:9:14: rules[0].evidence[0].in[0]: \"body\" is no place"}},
 		{"near alone", strings.Replace(ownRule, "score: 1", "score: 1\n        near: 3", 1), []string{"own.yaml:9:15:", "how near same_sentence must be"}},
-		{"wording", strings.Replace(ownRule, "threshold: 1", "threshold: 1\n    wording: loud", 1), []string{"own.yaml:6:14:", `"loud" is no wording`}},
 		{"class", strings.Replace(ownRule, "採用しません", "<refusal>", 1), []string{"own.yaml:9:15: rules[0].evidence[0].any[0]", "class <refusal> is not defined"}},
 		{"expression", strings.Replace(ownRule, "採用しません", `"re:("`, 1), []string{"own.yaml:9:15:", "compile the expression"}},
 		{"bracket in a class", ownRule + "define:\n  a:\n    - (x|y\n", []string{"own.yaml:12:7: define.a[0]", "a bracket is not closed"}},
@@ -197,5 +196,33 @@ func TestRaisedThresholdFailsExamples(t *testing.T) {
 	_, err := loadText(t, "language: ja\nrules:\n  - {id: ja-declined, threshold: 50}\n", "builtin:ja")
 	if err == nil || !strings.Contains(err.Error(), "this example is not matched by its rule") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestRuleDocs loads every sample of the pages that teach the format, and keeps
+// them complete: each key of a rule file is named.
+func TestRuleDocs(t *testing.T) {
+	for _, page := range []string{"../docs/rules.md", "../docs/rules.ja.md"} {
+		src, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		samples := strings.Split(string(src), "```yaml\n")[1:]
+		if len(samples) < 3 {
+			t.Errorf("%s has only %d samples", page, len(samples))
+		}
+		for i, s := range samples {
+			s, _, _ = strings.Cut(s, "```")
+			if _, err := loadText(t, s, BuiltinRules()...); err != nil {
+				t.Errorf("%s, sample %d: %v", page, i+1, err)
+			}
+		}
+		for _, typ := range []any{RuleFile{}, RuleEntry{}, ClauseEntry{}, ruleExcept{}} {
+			for key := range fieldsOf(reflect.ValueOf(typ)) {
+				if !strings.Contains(string(src), key) {
+					t.Errorf("%s does not name the key %s", page, key)
+				}
+			}
+		}
 	}
 }

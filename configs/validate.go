@@ -255,6 +255,7 @@ func (v validation) company(c *Company, key string) {
 	v.publicURL(c, key)
 	v.wordings(c, key)
 	v.rules(c, key)
+	v.ruleWordings(c, key)
 	v.users(c, key)
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
@@ -362,6 +363,19 @@ func (v validation) wordings(c *Company, key string) {
 	c.wordings = loaded
 	if families := loaded.Families(); !slices.Contains(families, c.Wording) && !v.broken(key+".wording") {
 		v.fail(key+".wording", "known: "+strings.Join(families, ", "), "there is no wording %q", c.Wording)
+	}
+}
+
+// ruleWordings checks that the wordings which rules ask for are there.
+func (v validation) ruleWordings(c *Company, key string) {
+	if c.compiled == nil || c.wordings.byID == nil {
+		return // said already
+	}
+	families := append(c.wordings.Families(), leaverFamily)
+	for id, wording := range c.compiled.Wordings() {
+		if !slices.Contains(families, wording) {
+			v.fail(key+".rules", "known: "+strings.Join(families, ", "), "rule %q asks for the wording %q, which no file has", id, wording)
+		}
 	}
 }
 

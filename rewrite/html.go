@@ -155,10 +155,7 @@ func (r *htmlReader) text(raw string, at int) {
 func charLen(s string) int {
 	switch {
 	case s[0] == '&':
-		if i := strings.IndexAny(s, "; \t\r\n<&"[:1]); i > 0 && i < 40 {
-			return i + 1
-		}
-		return 1
+		return entityLen(s)
 	case s[0] < 0x80:
 		return 1
 	}
@@ -167,6 +164,26 @@ func charLen(s string) int {
 		n++
 	}
 	return n
+}
+
+// entityLen is the length of the character reference at the start of s; the
+// semicolon may be missing. A bare ampersand has length 1.
+func entityLen(s string) int {
+	n := 1
+	for n < len(s) && n < 40 && (s[n] == '#' && n == 1 || isAlphanumeric(s[n])) {
+		n++
+	}
+	switch {
+	case n < len(s) && s[n] == ';':
+		return n + 1
+	case s[1:n] != "" && html.UnescapeString(s[:n]) != s[:n]:
+		return n
+	}
+	return 1
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
 func (r *htmlReader) char(c string, start, end int, e element) {

@@ -141,7 +141,7 @@ func relayTo(b *testing.B, to, way string) string {
 		if err := <-done; err != nil {
 			b.Error(err)
 		}
-		proxy.Close()
+		up.Close()
 	})
 	return l.Addr().String()
 }

@@ -85,7 +85,7 @@ type Company struct {
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
 
-	Upstream *Upstream // where the mail goes; the Proxy closes it when no company has it any more
+	Upstream *Upstream // where the mail goes; the caller closes it
 	Mode     Mode      // "" is insert
 	Test     bool      // links work, nothing is counted
 
@@ -139,7 +139,7 @@ type Timeouts struct {
 	Write       time.Duration // for the client to take a reply [1 min]
 	Transaction time.Duration // from the last octet to the answer [85 s]
 	Store       time.Duration // for one step of the store [5 s]
-	Inspect     time.Duration // for reading and editing one message [3 s]
+	Inspect     time.Duration // for reading and editing one message, and for waiting to [3 s]
 	Drain       time.Duration // for running transactions when stopping [100 s]
 	AuthDelay   time.Duration // after a failed login, doubling [1 s]
 }
