@@ -25,7 +25,7 @@ func loadBuiltin(tb testing.TB) *rewrite.Rules {
 }
 
 func TestBuiltinRules(t *testing.T) {
-	if got := strings.Join(BuiltinRules(), " "); got != "builtin:en builtin:ja" {
+	if got := strings.Join(BuiltinRules(), " "); got != "builtin:ja builtin:en" {
 		t.Errorf("built in are %s", got)
 	}
 	loadBuiltin(t) // runs every example
