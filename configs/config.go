@@ -194,7 +194,7 @@ type Company struct {
 	// Wording of the block: short, standard, warm, or one of wording_files. A rule may ask for another;
 	// a language that lacks it takes its standard.
 	Wording string `yaml:"wording"`
-	// Files with wordings of your own, in the form of the shipped ones ("careerrelay sample --wordings");
+	// Files with wordings of your own, in the form of the shipped ones ("careerrelay sample --wordings ja");
 	// the same id replaces a shipped one.
 	WordingFiles []Path `yaml:"wording_files"`
 	// Test mode: links work, nothing is ever counted.
