@@ -105,6 +105,21 @@ func (c *company) equip(o *Options, old *company) error {
 	return nil
 }
 
+// closeUnused closes the upstreams of d that next does not use any more.
+func (d *directory) closeUnused(next *directory) error {
+	if d == nil {
+		return nil
+	}
+	var problems []error
+	for _, c := range d.companies {
+		used := next != nil && slices.ContainsFunc(next.companies, func(n *company) bool { return n.Upstream == c.Upstream })
+		if c.Upstream != nil && !used {
+			problems = append(problems, c.Upstream.Close())
+		}
+	}
+	return errors.Join(problems...)
+}
+
 func (d *directory) byID(id string) *company {
 	if d == nil {
 		return nil

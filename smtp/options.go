@@ -85,7 +85,7 @@ type Company struct {
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
 
-	Upstream *Upstream // where the mail goes; the caller closes it
+	Upstream *Upstream // where the mail goes; closed with the Proxy, or when no company has it any more
 	Mode     Mode      // "" is insert
 	Test     bool      // links work, nothing is counted
 

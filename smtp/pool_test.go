@@ -3,6 +3,7 @@ package smtp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -246,8 +247,10 @@ func TestBreaker(t *testing.T) {
 		t.Fatal("an abandoned trial does not make room for the next")
 	}
 	b.succeeded()
-	if !b.allow(at) || !b.allow(at) {
-		t.Fatal("breaker is not closed after a success")
+	for range 2 {
+		if !b.allow(at) {
+			t.Fatal("breaker is not closed after a success")
+		}
 	}
 }
 
@@ -330,11 +333,11 @@ func TestPoolClose(t *testing.T) {
 func TestCancel(t *testing.T) {
 	for _, step := range []smtptest.Step{smtptest.Greeting, smtptest.Hello, smtptest.Mail, smtptest.Rcpt, smtptest.Data, smtptest.FirstByte, smtptest.AfterDot} {
 		t.Run(string(step), func(t *testing.T) {
-			up := smtptest.NewUpstream(t, smtptest.Options{Faults: map[smtptest.Point]smtptest.Fault{smtptest.At(step): smtptest.Hang()}})
-			u := newPool(t, nil, up)
+			up := smtptest.NewUpstream(t, smtptest.Options{Narrow: true, Faults: map[smtptest.Point]smtptest.Fault{smtptest.At(step): smtptest.Hang()}})
+			u := newPool(t, func(o *UpstreamOptions) { o.Dial = narrow }, up)
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan carried, 1)
-			go func() { done <- carry(ctx, u, letterText(16<<20)) }()
+			go func() { done <- carry(ctx, u, letterText(wideLetter)) }()
 			up.Await(t, string(step), func() bool { return up.Reached(step) > 0 })
 			cancel()
 			select {
@@ -411,5 +414,67 @@ func TestDialError(t *testing.T) {
 	}, up)
 	if got := carry(context.Background(), u, letterText(10)).heard(); got != "451 4.4.1 Next server cannot be reached" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestEnvelopeAtOnce: a whole envelope gets the same answers as one that is said line by line.
+func TestEnvelopeAtOnce(t *testing.T) {
+	for name, extensions := range map[string][]string{"pipelining": nil, "plain": {"8BITMIME"}} {
+		t.Run(name, func(t *testing.T) {
+			const n = 2*maxBatch + 7
+			up := smtptest.NewUpstream(t, smtptest.Options{Extensions: extensions, Faults: map[smtptest.Point]smtptest.Fault{
+				{Step: smtptest.Rcpt, Nth: 2}: smtptest.Say("550-5.1.1 no\n550 5.1.1 such user"),
+				{Step: smtptest.Rcpt, Nth: n}: smtptest.Say("452 4.5.3 enough"),
+				{Step: smtptest.Mail, Nth: 2}: smtptest.Say("550 5.7.1 not you"),
+			}})
+			u := newPool(t, nil, up)
+			to := make([]envelopeLine, n)
+			for i := range to {
+				to[i].path = fmt.Sprintf("<r%d@mail.example>", i)
+			}
+			x, r, answers, err := u.beginAll(context.Background(), envelopeLine{path: "<a@b.example>"}, to)
+			if err != nil || r.Code != 250 || len(answers) != n {
+				t.Fatalf("got %v, %d answers, %v", r, len(answers), err)
+			}
+			for i, a := range answers {
+				if want := map[int]int{1: 550, n - 1: 452}[i]; a.Code != max(want, 250) {
+					t.Errorf("recipient %d: got %v", i, a)
+				}
+			}
+			if r, err := x.Data(context.Background(), letterText(10)); err != nil || r.Code != 250 {
+				t.Errorf("got %v, %v", r, err)
+			}
+			x.End()
+			if got := len(up.Messages()[0].Rcpt); got != n-2 {
+				t.Errorf("message went to %d, want %d", got, n-2)
+			}
+			x, r, answers, err = u.beginAll(context.Background(), envelopeLine{path: "<a@b.example>"}, to[:3])
+			if err != nil || r.Code != 550 || len(answers) != 0 {
+				t.Errorf("MAIL refused: got %v, %v, %v", r, answers, err)
+			}
+			x.End()
+			mustCarry(t, u)
+			if up.Connections() != 1 {
+				t.Errorf("took %d connections, want 1", up.Connections())
+			}
+		})
+	}
+}
+
+// TestEnvelopeAtOnceStale: nobody was told anything yet, so a connection that dies within the envelope is replaced.
+func TestEnvelopeAtOnceStale(t *testing.T) {
+	for _, fault := range []smtptest.Fault{smtptest.Close(), smtptest.Say("421 4.3.2 Stopping")} {
+		first := smtptest.NewUpstream(t, smtptest.Options{Faults: map[smtptest.Point]smtptest.Fault{{Step: smtptest.Rcpt, Nth: 2}: fault}})
+		second := smtptest.NewUpstream(t, smtptest.Options{})
+		u := newPool(t, nil, first, second)
+		to := []envelopeLine{{path: "<one@mail.example>"}, {path: "<two@mail.example>"}}
+		x, _, answers, err := u.beginAll(context.Background(), envelopeLine{path: "<a@b.example>"}, to)
+		if err != nil || len(answers) != 2 || answers[1].Code != 250 {
+			t.Fatalf("got %v, %v", answers, err)
+		}
+		if r, err := x.Data(context.Background(), letterText(10)); err != nil || r.Code != 250 || len(second.Messages()) != 1 {
+			t.Errorf("got %v, %v", r, err)
+		}
+		x.End()
 	}
 }
