@@ -75,21 +75,36 @@ func readHTML(source string) htmlView {
 	r := &htmlReader{}
 	r.view.text, r.view.at = make([]byte, 0, len(source)/2), make([]int32, 0, len(source)/2)
 	z := html.NewTokenizer(strings.NewReader(source))
-	for at := 0; ; {
+	for at, open := 0, false; ; {
 		kind := z.Next()
 		raw := len(z.Raw())
 		if kind == html.ErrorToken {
 			r.breakLine(false)
 			r.endAll()
-			r.point(at)
+			if !open {
+				r.point(at)
+			}
 			return r.view
 		}
+		open = unclosed(kind, source[at:at+raw])
 		r.token(z, kind, source[at:at+raw], at)
 		at += raw
 		if kind != html.CommentToken && kind != html.DoctypeToken {
 			r.point(at)
 		}
 	}
+}
+
+// unclosed tells whether the token is a comment or a declaration that the source
+// ends in: what is put behind it would be part of it.
+func unclosed(kind html.TokenType, raw string) bool {
+	switch {
+	case kind != html.CommentToken && kind != html.DoctypeToken:
+		return false
+	case strings.HasPrefix(raw, "<!--"):
+		return !strings.HasSuffix(raw, "-->") && !strings.HasSuffix(raw, "--!>")
+	}
+	return !strings.HasSuffix(raw, ">")
 }
 
 func (r *htmlReader) token(z *html.Tokenizer, kind html.TokenType, raw string, at int) {
