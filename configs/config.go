@@ -93,6 +93,8 @@ type TLS struct {
 type Agency struct {
 	// Legal name.
 	Name string `yaml:"name" jsonschema:"required"`
+	// Name in Latin letters, for English mails; without it name is used, which a mail in US-ASCII cannot carry.
+	NameEN string `yaml:"name_en"`
 	// Number of the licence for fee-charging employment placement, such as 13-ユ-123456.
 	Licence Licence `yaml:"licence" jsonschema:"required"`
 	// Postal address.
@@ -170,6 +172,8 @@ type Company struct {
 	ID ID `yaml:"id" jsonschema:"required"`
 	// Name as candidates know it.
 	Name string `yaml:"name" jsonschema:"required"`
+	// Name in Latin letters, for English mails; without it name is used, which a mail in US-ASCII cannot carry.
+	NameEN string `yaml:"name_en"`
 	// Mail domains of the company, subdomains included. Own addresses are never candidates.
 	Domains []Domain `yaml:"domains" jsonschema:"required"`
 	// Web address that links begin with; best a host of the company's own.
@@ -190,7 +194,7 @@ type Company struct {
 	// Wording of the block: short, standard, warm, or one of wording_files. A rule may ask for another;
 	// a language that lacks it takes its standard.
 	Wording string `yaml:"wording"`
-	// Files with wordings of your own, in the form of the shipped ones ("careerrelay sample --wordings");
+	// Files with wordings of your own, in the form of the shipped ones ("careerrelay sample --wordings ja");
 	// the same id replaces a shipped one.
 	WordingFiles []Path `yaml:"wording_files"`
 	// Test mode: links work, nothing is ever counted.

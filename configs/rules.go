@@ -183,7 +183,7 @@ func BuiltinRules() []string {
 		panic(err) // the folder is compiled in
 	}
 	var names []string
-	for _, e := range entries {
+	for _, e := range slices.Backward(entries) { // Japanese first
 		names = append(names, builtinPrefix+strings.TrimSuffix(e.Name(), ".yaml"))
 	}
 	return names
@@ -219,9 +219,9 @@ func parseRuleFile(name string, src []byte) *ruleSource {
 
 func (s *ruleSource) fail(key, msg, hint string) {
 	at := s.dec.at[key]
-	for at == (mark{}) && key != "" { // a key that is left out: its parent
-		key = parent(key)
-		at = s.dec.at[key]
+	for up := key; at == (mark{}) && up != ""; { // a key that is left out: its parent
+		up = parent(up)
+		at = s.dec.at[up]
 	}
 	s.dec.add(at, key, msg, hint)
 }
@@ -237,6 +237,9 @@ func (s *ruleSource) check() {
 		}
 		if r.Kind != "" && r.Kind != string(rewrite.Rejection) && r.Kind != string(rewrite.Leaver) {
 			s.fail(key+".kind", fmt.Sprintf("%q is no kind", r.Kind), "rejection or leaver")
+		}
+		if families := shippedFamilies(); r.Wording != "" && !slices.Contains(families, r.Wording) {
+			s.fail(key+".wording", fmt.Sprintf("%q is no wording", r.Wording), strings.Join(families, ", "))
 		}
 		s.checkClauses(key+".evidence", r.Evidence, true)
 		s.checkClauses(key+".veto", r.Veto, false)
@@ -415,26 +418,40 @@ func (s *ruleSource) eachList(visit func(key string, phrases []string)) {
 	}
 }
 
-// runExamples reports every example that a rule does not live up to.
+// runExamples reports every example that a rule does not live up to. A rule that
+// a later file replaces as a whole takes its examples with it.
 func runExamples(sources []*ruleSource, compiled *rewrite.Rules) Problems {
 	var problems Problems
-	for _, s := range sources {
+	for n, s := range sources {
 		var own Problems
 		for i, r := range s.file.Rules {
-			for j, text := range r.Examples.Yes {
-				v, ok := compiled.Try(r.ID, example(text))
-				if ok && v.Kind == rewrite.None {
-					own = append(own, s.failedExample(fmt.Sprintf("rules[%d].examples.yes[%d]", i, j), "is not matched by its rule", v))
-				}
-			}
-			for j, text := range r.Examples.No {
-				v, ok := compiled.Try(r.ID, example(text))
-				if ok && v.Kind != rewrite.None {
-					own = append(own, s.failedExample(fmt.Sprintf("rules[%d].examples.no[%d]", i, j), "is matched by its rule and should not be", v))
-				}
+			if !replaced(sources[n+1:], r.ID) {
+				own = append(own, s.tryExamples(fmt.Sprintf("rules[%d].examples", i), r, compiled)...)
 			}
 		}
 		problems = append(problems, own.inFile(s.src)...)
+	}
+	return problems
+}
+
+func replaced(later []*ruleSource, id string) bool {
+	return slices.ContainsFunc(later, func(s *ruleSource) bool {
+		return slices.ContainsFunc(s.file.Rules, func(r RuleEntry) bool { return r.ID == id && r.Replace })
+	})
+}
+
+// tryExamples runs the examples of one rule; one that is switched off has none.
+func (s *ruleSource) tryExamples(key string, r RuleEntry, compiled *rewrite.Rules) Problems {
+	var problems Problems
+	for j, text := range r.Examples.Yes {
+		if v, ok := compiled.Try(r.ID, example(text)); ok && v.Kind == rewrite.None {
+			problems = append(problems, s.failedExample(fmt.Sprintf("%s.yes[%d]", key, j), "is not matched by its rule", v))
+		}
+	}
+	for j, text := range r.Examples.No {
+		if v, ok := compiled.Try(r.ID, example(text)); ok && v.Kind != rewrite.None {
+			problems = append(problems, s.failedExample(fmt.Sprintf("%s.no[%d]", key, j), "is matched by its rule and should not be", v))
+		}
 	}
 	return problems
 }

@@ -2,7 +2,9 @@ package configs
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/careerrelay/careerrelay/rewrite"
 )
@@ -18,6 +20,18 @@ func (c *Config) ruleNames(company *Company) []string {
 		}
 	}
 	return names
+}
+
+// shippedRules are the shipped rules, compiled and with their examples run once
+// per process: they cannot change, and are in nearly every configuration.
+var shippedRules = sync.OnceValues(func() (*rewrite.Rules, error) { return LoadRules(BuiltinRules(), "") })
+
+// loadRules is LoadRules without doing the usual work again.
+func loadRules(names []string) (*rewrite.Rules, error) {
+	if slices.Equal(names, BuiltinRules()) {
+		return shippedRules()
+	}
+	return LoadRules(names, "")
 }
 
 // Compiled are the company's rules, ready for use. Companies with the same list

@@ -1,12 +1,14 @@
 package configs
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/careerrelay/careerrelay/rewrite"
 )
@@ -47,6 +49,26 @@ func (k *wordingKind) parse(text string) error     { return choose(k, text) }
 // ShippedWordings returns the shipped file of one language, ja or en.
 func ShippedWordings(language string) ([]byte, error) {
 	return shippedWordings.ReadFile("wordings/" + language + ".yaml")
+}
+
+// shippedOnce are the shipped wordings, read once per process: they cannot change.
+var shippedOnce = sync.OnceValues(func() (Wordings, error) { return LoadWordings(nil) })
+
+// shippedFamilies are the families of wordings that a rule may ask for.
+func shippedFamilies() []string {
+	w, err := shippedOnce()
+	if err != nil {
+		panic(err) // they are compiled in, and tested
+	}
+	return w.Families()
+}
+
+// loadWordings is LoadWordings without doing the usual work again.
+func loadWordings(files []string) (Wordings, error) {
+	if len(files) == 0 {
+		return shippedOnce()
+	}
+	return LoadWordings(files)
 }
 
 // LoadWordings reads the shipped wordings and then the files, in order; the same
@@ -137,10 +159,19 @@ func (w Wordings) first(language string, kind rewrite.Kind, families []string) (
 
 // Block is the text that is inserted into a mail of the company; false if there
 // is none in the verdict's language.
-func (c *Company) Block(agency string, v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
+func (c *Company) Block(a Agency, v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
 	chosen, ascii, ok := c.wordings.Choose(v, c.Wording)
 	if !ok {
 		return rewrite.Block{}, false
 	}
-	return chosen.Render(rewrite.Values{Link: link, OptOut: optOut, Company: c.Name, Agency: agency}, ascii), true
+	latin := rewrite.Values{Link: link, OptOut: optOut, Company: cmp.Or(c.NameEN, c.Name), Agency: cmp.Or(a.NameEN, a.Name)}
+	values := rewrite.Values{Link: link, OptOut: optOut, Company: c.Name, Agency: a.Name}
+	if chosen.Language == "en" {
+		values = latin
+	}
+	block := chosen.Render(values, nil)
+	if ascii != nil {
+		block.ASCII = ascii.Render(latin, nil).Text
+	}
+	return block, true
 }

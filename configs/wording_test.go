@@ -58,9 +58,12 @@ func TestOwnWordings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, ok := c.Companies[0].Block("代理店", v, "https://a.example/r/t", "https://a.example/o/t")
+	block, ok := c.Companies[0].Block(Agency{Name: "代理店", NameEN: "Agency Ltd."}, v, "https://a.example/r/t", "https://a.example/o/t")
 	if !ok || !strings.Contains(block.Text, "https://a.example/r/t\n") || !strings.Contains(block.Text, "代理店") || strings.Contains(block.Text+block.HTML, "{{") {
 		t.Errorf("block = %+v", block)
+	}
+	if !strings.Contains(block.ASCII, "Agency Ltd.") || !strings.Contains(block.ASCII, "Sample Inc.") || strings.ContainsFunc(block.ASCII, func(r rune) bool { return r > 126 }) {
+		t.Errorf("fallback = %q, want ASCII with the Latin names", block.ASCII)
 	}
 	if files := c.Files(); len(files) != 2 {
 		t.Errorf("files to watch = %q", files)

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"cmp"
+	mathbits "math/bits"
 	"slices"
 	"strings"
 	"unicode"
@@ -178,14 +179,53 @@ func (lex *lexicon) scan(s statement) scanned {
 			add(re.class, span{at[0], at[1]})
 		}
 	}
-	for _, seq := range lex.sequences {
+	sc.sequences(add)
+	return sc
+}
+
+// sequences finds the phrases with gaps. Only those whose first piece is there
+// are looked at: there are thousands. A sequence that is found may begin others;
+// these have greater numbers, so one walk upwards meets all of them.
+func (sc *scanned) sequences(add func(class int, sp span)) {
+	due := make(bits, len(sc.lex.sequences)/64+1)
+	for class := range sc.hits {
+		due.set(sc.lex.starts[class])
+	}
+	for i := due.next(0); i >= 0; i = due.next(i + 1) {
+		seq := &sc.lex.sequences[i]
+		known := len(sc.hits[seq.class])
 		for _, first := range sc.hits[seq.pieces[0]] {
 			if end, ok := sc.follow(seq.pieces[1:], first.end); ok {
 				add(seq.class, span{first.start, end})
 			}
 		}
+		if len(sc.hits[seq.class]) > known {
+			due.set(sc.lex.starts[seq.class])
+		}
 	}
-	return sc
+}
+
+// bits is a set of small numbers.
+type bits []uint64
+
+func (b bits) set(numbers []int32) {
+	for _, n := range numbers {
+		b[n/64] |= 1 << (n % 64)
+	}
+}
+
+// next is the smallest number in the set from n on, or -1.
+func (b bits) next(n int) int {
+	for word := n / 64; word < len(b); word++ {
+		rest := b[word]
+		if word == n/64 {
+			rest &= ^uint64(0) << (n % 64)
+		}
+		if rest != 0 {
+			return word*64 + mathbits.TrailingZeros64(rest)
+		}
+	}
+	return -1
 }
 
 // follow finds the pieces one after the other behind at, each within the gap.

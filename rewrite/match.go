@@ -13,6 +13,7 @@ type matcher struct {
 	class  [256]uint8 // of each byte; 0 is "in no word"
 	width  int        // number of classes
 	dense  []int32    // rows of the first states: next state by class
+	rows   int32      // number of them
 	states []acState
 	edges  []acEdge
 }
@@ -21,6 +22,7 @@ type acState struct {
 	first, count int32 // its edges, sorted by class
 	fail         int32 // longest proper suffix that is a state
 	word         int32 // the word that ends here; -1 if none
+	ends         int32 // this state if a word ends here, or else suffix
 	suffix       int32 // nearest state on the fail chain where a word ends; 0 if none
 }
 
@@ -100,11 +102,11 @@ func (m *matcher) link(depths []int) {
 			if s != 0 {
 				fail = m.next(st.fail, e.class)
 			}
-			m.states[e.to].fail = fail
-			if m.states[fail].word >= 0 {
-				m.states[e.to].suffix = fail
-			} else {
-				m.states[e.to].suffix = m.states[fail].suffix
+			to := &m.states[e.to]
+			to.fail, to.suffix = fail, m.states[fail].ends
+			to.ends = to.suffix
+			if to.word >= 0 {
+				to.ends = e.to
 			}
 		}
 	}
@@ -121,14 +123,12 @@ func (m *matcher) fillRow(s int32) {
 		row[e.class] = e.to
 	}
 	m.dense = append(m.dense, row...)
+	m.rows++
 }
 
 // next is the state after s on a byte of class c.
 func (m *matcher) next(s int32, c uint8) int32 {
-	for {
-		if at := int(s)*m.width + int(c); int(s)*m.width < len(m.dense) {
-			return m.dense[at]
-		}
+	for s >= m.rows {
 		st := &m.states[s]
 		for _, e := range m.edges[st.first : st.first+st.count] {
 			if e.class == c {
@@ -137,6 +137,7 @@ func (m *matcher) next(s int32, c uint8) int32 {
 		}
 		s = st.fail
 	}
+	return m.dense[int(s)*m.width+int(c)]
 }
 
 // each calls found for every occurrence of every word in text, in the order of
@@ -144,11 +145,14 @@ func (m *matcher) next(s int32, c uint8) int32 {
 func (m *matcher) each(text string, found func(word, end int)) {
 	s := int32(0)
 	for i := range len(text) {
-		s = m.next(s, m.class[text[i]])
-		for out := s; out != 0; out = m.states[out].suffix {
-			if w := m.states[out].word; w >= 0 {
-				found(int(w), i+1)
-			}
+		c := m.class[text[i]]
+		if c == 0 {
+			s = 0
+			continue
+		}
+		s = m.next(s, c)
+		for out := m.states[s].ends; out != 0; out = m.states[out].suffix {
+			found(int(m.states[out].word), i+1)
 		}
 	}
 }

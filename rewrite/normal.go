@@ -149,7 +149,13 @@ func (sp splitter) isStop(par string, r rune, at, next int) bool {
 		return true
 	}
 	word := par[strings.LastIndexFunc(par[:at], unicode.IsSpace)+1 : at]
-	return !sp.abbreviations[strings.ToLower(word)] && (utf8.RuneCountInString(word) != 1 || word == "I")
+	return !sp.abbreviations[strings.ToLower(word)] && !isInitial(word)
+}
+
+// isInitial reports a single capital, as in J. Smith.
+func isInitial(word string) bool {
+	r, size := utf8.DecodeRuneInString(word)
+	return size == len(word) && unicode.IsUpper(r) && r != 'I'
 }
 
 // isJapanese reports whether a sentence is to be read as Japanese: names and

@@ -17,6 +17,18 @@ type Rules struct {
 	except   Except
 }
 
+// Wordings maps the ids of rules to the wording families they ask for; rules
+// that ask for none are left out.
+func (rs *Rules) Wordings() map[string]string {
+	wordings := map[string]string{}
+	for _, r := range rs.rules {
+		if r.Wording != "" {
+			wordings[r.ID] = r.Wording
+		}
+	}
+	return wordings
+}
+
 // RuleError is one mistake in a rule. Where a phrase is wrong, Phrase is that
 // phrase as written, so that it can be found in its file.
 type RuleError struct {
@@ -268,6 +280,7 @@ type lexicon struct {
 	lengths   []int       // of each word in bytes
 	uses      [][]wordUse // of each word
 	sequences []sequence  // classes they refer to come before their own
+	starts    [][]int32   // sequences that begin with a class, by class
 	regexps   []classRegexp
 	classes   int
 }
@@ -338,9 +351,25 @@ func (b *lexiconBuilder) replacer() *strings.Replacer {
 	})
 	var pairs []string
 	for _, variant := range from {
-		pairs = append(pairs, fold(variant, b.squash), fold(b.spelling[variant], b.squash))
+		pairs = append(pairs, b.foldEdges(variant), b.foldEdges(b.spelling[variant]))
 	}
 	return strings.NewReplacer(pairs...)
+}
+
+// foldEdges folds s and keeps the blanks at its ends where blanks count: "n't"
+// is read as " not".
+func (b *lexiconBuilder) foldEdges(s string) string {
+	folded := fold(s, b.squash)
+	if b.squash || folded == "" {
+		return folded
+	}
+	if strings.HasPrefix(s, " ") {
+		folded = " " + folded
+	}
+	if strings.HasSuffix(s, " ") {
+		folded += " "
+	}
+	return folded
 }
 
 // add takes one phrase into the lexicon.
@@ -438,6 +467,10 @@ func (lex *lexicon) order(cycle func(class int)) {
 		visit(i)
 	}
 	lex.sequences = sorted
+	lex.starts = make([][]int32, lex.classes)
+	for i, s := range sorted {
+		lex.starts[s.pieces[0]] = append(lex.starts[s.pieces[0]], int32(i))
+	}
 }
 
 // expand writes out the alternatives of a phrase: "(a|b)c" is "ac" and "bc".

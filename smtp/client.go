@@ -198,9 +198,9 @@ func (c *conversation) fail(step string, err error) error {
 	c.over = true
 	c.cut()
 	class := errUnreachable
-	var alert tls.AlertError
+	var op *net.OpError
 	switch {
-	case errors.Is(err, errUntrusted), errors.As(err, &alert): // TLS 1.3 tells of a refused client certificate late
+	case errors.Is(err, errUntrusted), errors.As(err, &op) && op.Op == "remote error": // TLS 1.3 tells late that our certificate is refused
 		class = errUntrusted
 	case errors.Is(err, errRefusedLogin):
 		class = errRefusedLogin

@@ -20,45 +20,75 @@ func newDotWriter(w io.Writer, buf []byte) *dotWriter {
 	return &dotWriter{w: w, buf: buf[:0], last: '\n'}
 }
 
-// Write takes octets of the message. A CR or LF that is not part of CRLF ends the transfer with errBareNewline.
+// Write takes octets of the message. A CR or LF that is not part of CRLF ends
+// the transfer with errBareNewline before any octet of p is written: a server
+// could see the end of the message in it.
 func (d *dotWriter) Write(p []byte) (int, error) {
-	total := len(p)
-	for len(p) > 0 {
-		if d.last == '\r' && p[0] != '\n' {
-			return 0, errBareNewline
-		}
-		if d.last == '\n' && p[0] == '.' {
-			if err := d.put([]byte{'.'}); err != nil {
-				return 0, err
-			}
-		}
-		end := bytes.IndexByte(p, '\n') + 1
-		if end == 0 {
-			end = len(p)
-		}
-		if err := d.line(p[:end]); err != nil {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	dots, ok := d.inspect(p)
+	if !ok {
+		return 0, errBareNewline
+	}
+	rest := p
+	if d.last == '\n' && p[0] == '.' {
+		if err := d.put(dot); err != nil {
 			return 0, err
 		}
-		p = p[end:]
 	}
-	d.n += int64(total)
-	return total, nil
-}
-
-// line takes a line, or a part of one; LF can only be its last octet.
-func (d *dotWriter) line(p []byte) error {
-	end := len(p)
-	if p[end-1] == '\n' {
-		if end > 1 && p[end-2] != '\r' || end == 1 && d.last != '\r' {
-			return errBareNewline
+	for dots {
+		at := bytes.Index(rest, lineWithDot)
+		if at < 0 {
+			break
 		}
-		end--
+		if err := d.put(rest[:at+1]); err != nil {
+			return 0, err
+		}
+		if err := d.put(dot); err != nil {
+			return 0, err
+		}
+		rest = rest[at+1:]
 	}
-	if cr := bytes.IndexByte(p[:end], '\r'); cr >= 0 && cr != end-1 {
-		return errBareNewline
+	if err := d.put(rest); err != nil {
+		return 0, err
 	}
 	d.last = p[len(p)-1]
-	return d.put(p)
+	d.n += int64(len(p))
+	return len(p), nil
+}
+
+var dot, lineWithDot = []byte("."), []byte("\n.")
+
+// inspect tells whether every line end in p is CRLF, and whether a line that
+// begins in p begins with a dot. As every LF follows a CR, there is a CR without LF
+// exactly if there are more CRs than LFs.
+func (d *dotWriter) inspect(p []byte) (dots, ok bool) {
+	crs := bytes.Count(p, []byte{'\r'})
+	if d.last == '\r' {
+		crs++
+	}
+	if p[len(p)-1] == '\r' {
+		crs--
+	}
+	before := d.last
+	for from := 0; from < len(p); {
+		i := bytes.IndexByte(p[from:], '\n')
+		if i < 0 {
+			break
+		}
+		at := from + i
+		if at > 0 {
+			before = p[at-1]
+		}
+		if before != '\r' {
+			return false, false
+		}
+		dots = dots || at+1 < len(p) && p[at+1] == '.'
+		crs--
+		from = at + 1
+	}
+	return dots, crs == 0
 }
 
 // put gathers octets and writes each full buffer. There is always room for the

@@ -75,22 +75,26 @@ func TestUpstreamFaults(t *testing.T) {
 }
 
 func playFault(t *testing.T, step smtptest.Step, fault smtptest.Fault, want string, kept int) {
+	inside := step == smtptest.FirstByte || step == smtptest.MidBody
 	authority := smtptest.NewAuthority(t)
 	up := smtptest.NewUpstream(t, smtptest.Options{
-		TLS: authority.Server(t, "127.0.0.1"), Auth: "PLAIN", MidBody: 100 << 10,
+		TLS: authority.Server(t, "127.0.0.1"), Auth: "PLAIN", MidBody: 100 << 10, Narrow: inside,
 		Faults: map[smtptest.Point]smtptest.Fault{smtptest.At(step): fault},
 	})
 	u := newPool(t, func(o *UpstreamOptions) {
 		o.Servers[0].Security = VerifiedSTARTTLS
 		o.Roots = authority.Pool()
+		if inside {
+			o.Dial = narrow
+		}
 		o.Auth = PlainAuth("relay", func() (string, error) { return "secret", nil })
 		if fault == smtptest.Hang() {
-			o.Timeouts = shortTimeouts()
+			o.Timeouts = hangTimeouts(step)
 		}
 	}, up)
 	letter := letterText(200 << 10) // several writes
-	if step == smtptest.MidBody || step == smtptest.FirstByte {
-		letter = letterText(16 << 20) // more than all socket buffers hold
+	if inside {
+		letter = letterText(wideLetter)
 	}
 	began := time.Now()
 	got := carry(context.Background(), u, letter)

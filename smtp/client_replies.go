@@ -32,7 +32,7 @@ func readReply(in *bufio.Reader) (Reply, error) {
 		if size += len(line); size > maxReplyBytes {
 			return Reply{}, fmt.Errorf("%w: it is too long", errMalformed)
 		}
-		code, text, more, err := replyLine(bytes.TrimSuffix(line[:len(line)-1], []byte{'\r'}))
+		code, text, more, err := parseReplyLine(bytes.TrimSuffix(line[:len(line)-1], []byte{'\r'}))
 		if err != nil {
 			return Reply{}, err
 		}
@@ -47,8 +47,8 @@ func readReply(in *bufio.Reader) (Reply, error) {
 	}
 }
 
-// replyLine takes "250-text" apart. The text may be missing with its blank.
-func replyLine(line []byte) (code int, text string, more bool, err error) {
+// parseReplyLine takes "250-text" apart. The text may be missing with its blank.
+func parseReplyLine(line []byte) (code int, text string, more bool, err error) {
 	if len(line) < 3 || line[0] < '2' || line[0] > '5' || !isDigit(line[1]) || !isDigit(line[2]) {
 		return 0, "", false, fmt.Errorf("%w: no code", errMalformed)
 	}

@@ -41,6 +41,9 @@ func newDirectory(o *Options, companies []Company, old *directory) (*directory, 
 			problems = append(problems, fmt.Errorf("company %q: id is used twice", c.ID))
 		}
 		c.Mode, c.DKIM, c.Recipients = or(c.Mode, Insert), or(c.DKIM, SkipSigned), or(c.Recipients, PassSeveral)
+		if slices.ContainsFunc(c.Networks, func(n netip.Prefix) bool { return n.Bits() == 0 }) {
+			problems = append(problems, fmt.Errorf("company %q: a network of all addresses would make an open relay", c.ID))
+		}
 		for j, domain := range c.Domains {
 			c.Domains[j] = strings.ToLower(domain)
 		}
@@ -84,11 +87,11 @@ func (c *company) equip(o *Options, old *company) error {
 		c.burst = old.burst
 	}
 	c.upstream, c.editor = c.Company.upstream, c.Company.editor
-	if c.upstream == nil && c.Upstream != nil {
-		c.upstream = c.Upstream
-	}
 	if c.upstream == nil {
-		return errors.New("Upstream is required")
+		if c.Upstream == nil {
+			return errors.New("an upstream is required")
+		}
+		c.upstream = c.Upstream
 	}
 	if c.editor != nil {
 		return nil
@@ -99,6 +102,21 @@ func (c *company) equip(o *Options, old *company) error {
 	link, optOut := o.Link(c.ID, "")
 	c.editor = &rewriter{company: &c.Company, limits: o.Limits.Inspect, budget: o.Timeouts.Inspect, known: []string{link, optOut}}
 	return nil
+}
+
+// closeUnused closes the upstreams of d that next does not use any more.
+func (d *directory) closeUnused(next *directory) error {
+	if d == nil {
+		return nil
+	}
+	var problems []error
+	for _, c := range d.companies {
+		used := next != nil && slices.ContainsFunc(next.companies, func(n *company) bool { return n.Upstream == c.Upstream })
+		if c.Upstream != nil && !used {
+			problems = append(problems, c.Upstream.Close())
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func (d *directory) byID(id string) *company {

@@ -77,6 +77,7 @@ func (p *Proxy) newReport(t *transit, o *offer, refused []sent) (*report, error)
 	boundary := "career-relay-" + newID() + newID()
 	r := &report{}
 	line := func(format string, args ...any) { fmt.Fprintf(r, format+"\r\n", args...) }
+	r.WriteString(p.stamp.line(t.company.ID, "<"+t.id+".report@"+p.o.Hostname+">", now))
 	line("From: Mail Delivery System <MAILER-DAEMON@%s>", p.o.Hostname)
 	line("To: %s", t.from.path)
 	line("Subject: Undelivered mail returned to sender")

@@ -109,28 +109,47 @@ func extensionOf(word string) (extension string, optional bool) {
 
 // Begin implements upstream.
 func (u *Upstream) Begin(ctx context.Context, path, params string) (transaction, Reply, error) {
-	line := envelopeLine{path: path, params: params}
-	if err := line.check(); err != nil {
-		return nil, Reply{}, fmt.Errorf("check MAIL: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, u.o.Timeouts.Begin)
-	defer cancel()
-	if err := u.enter(ctx); err != nil {
-		return nil, Reply{}, err
-	}
-	x := &exchange{u: u, mail: line}
-	r, err := x.begin(ctx)
+	x, r, _, err := u.beginAll(ctx, envelopeLine{path: path, params: params}, nil)
 	if err != nil {
-		x.End()
 		return nil, Reply{}, err
 	}
 	return x, r, nil
 }
 
-// begin says MAIL to the first server that answers. A connection out of the pool that
-// turns out dead is replaced by a new one to the same server; a new one that fails makes
-// way for the next server.
-func (x *exchange) begin(ctx context.Context) (Reply, error) {
+// beginAll is Begin with recipients, for a client that names them all at once:
+// where the server lets, the whole envelope takes one round trip (RFC 2920).
+// There is one answer for each recipient, and none at all if MAIL was refused.
+func (u *Upstream) beginAll(ctx context.Context, mail envelopeLine, to []envelopeLine) (transaction, Reply, []Reply, error) {
+	for _, line := range append([]envelopeLine{mail}, to...) {
+		if err := line.check(); err != nil {
+			return nil, Reply{}, nil, fmt.Errorf("check envelope: %w", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, u.o.Timeouts.Begin)
+	defer cancel()
+	if err := u.enter(ctx); err != nil {
+		return nil, Reply{}, nil, err
+	}
+	x := &exchange{u: u, mail: mail}
+	r, answers, err := x.begin(ctx, to)
+	if err != nil {
+		x.End()
+		return nil, Reply{}, nil, err
+	}
+	for i, a := range answers {
+		if a.Class() == 2 {
+			accepted := to[i]
+			accepted.code = a.Code
+			x.to = append(x.to, accepted)
+		}
+	}
+	return x, r, answers, nil
+}
+
+// begin says the envelope to the first server that answers. A connection out of
+// the pool that turns out dead is replaced by a new one to the same server; a
+// new one that fails makes way for the next server.
+func (x *exchange) begin(ctx context.Context, to []envelopeLine) (Reply, []Reply, error) {
 	var problems []error
 	var parting Reply // 421
 	for from, fresh := 0, false; from < len(x.u.o.Servers); {
@@ -140,11 +159,11 @@ func (x *exchange) begin(ctx context.Context) (Reply, error) {
 			break
 		}
 		stale := c.messages > 0
-		r, err := c.mailFrom(ctx, x.mail)
+		r, answers, err := c.envelope(ctx, x.mail, to)
 		if err == nil && !c.over || isMissing(err) {
 			x.c, x.mail.code = c, r.Code
 			x.u.breakers[c.index].succeeded()
-			return r, err
+			return r, answers, err
 		}
 		if stale {
 			x.u.forgetIdle(c.index)
@@ -163,9 +182,9 @@ func (x *exchange) begin(ctx context.Context) (Reply, error) {
 		}
 	}
 	if parting.Code != 0 { // the last server's own word
-		return parting, nil
+		return parting, nil, nil
 	}
-	return Reply{}, errors.Join(problems...)
+	return Reply{}, nil, errors.Join(problems...)
 }
 
 func isMissing(err error) bool {
@@ -173,37 +192,91 @@ func isMissing(err error) bool {
 	return errors.As(err, &missing)
 }
 
-// mailFrom begins a transaction on c, with RSET before it if there was one before: if
-// the server lets, in one round trip (RFC 2920, section 3.1).
-func (c *conversation) mailFrom(ctx context.Context, line envelopeLine) (Reply, error) {
-	line, err := line.fit(c)
+// maxBatch is how many commands are sent before their answers are read: so few
+// that neither side's buffers fill up.
+const maxBatch = 100
+
+// envelope begins a transaction on c, with RSET before it if there was one
+// before.
+func (c *conversation) envelope(ctx context.Context, mail envelopeLine, to []envelopeLine) (Reply, []Reply, error) {
+	commands, err := c.commands(mail, to)
 	if err != nil {
-		return Reply{}, err
+		return Reply{}, nil, err
 	}
 	defer c.guard(ctx)()
-	command := line.command("MAIL FROM:")
 	again := c.messages > 0
 	c.messages++
-	if !again {
-		return c.step(ctx, "MAIL", command)
+	gates := 1
+	if again {
+		commands, gates = append([]string{"RSET"}, commands...), 2
 	}
-	if !c.offers("PIPELINING") {
-		if err := expect(c.step(ctx, "RSET", "RSET")); err != nil {
-			return Reply{}, c.spoil(err)
-		}
-		return c.step(ctx, "MAIL", command)
-	}
-	if err := c.say(ctx, c.timeouts.Command, "RSET", command); err != nil {
-		return Reply{}, c.trouble(ctx, "RSET", err)
-	}
-	if err := expect(c.listen(ctx, c.timeouts.Command)); err != nil {
-		return Reply{}, c.trouble(ctx, "RSET", c.spoil(err))
-	}
-	r, err := c.listen(ctx, c.timeouts.Command)
+	answers, err := c.series(ctx, commands, gates)
 	if err != nil {
-		return Reply{}, c.trouble(ctx, "MAIL", err)
+		return Reply{}, nil, err
 	}
-	return r, nil
+	if again {
+		if err := expect(answers[0], nil); err != nil {
+			return Reply{}, nil, c.trouble(ctx, "RSET", c.spoil(err))
+		}
+		answers = answers[1:]
+	}
+	switch {
+	case answers[0].Class() != 2:
+		return answers[0], nil, nil
+	case c.over: // 421 to a recipient
+		return Reply{}, nil, c.trouble(ctx, "RCPT", &ReplyError{answers[len(answers)-1]})
+	}
+	return answers[0], answers[1:], nil
+}
+
+// commands writes the envelope as the server can take it.
+func (c *conversation) commands(mail envelopeLine, to []envelopeLine) ([]string, error) {
+	mail, err := mail.fit(c)
+	if err != nil {
+		return nil, err
+	}
+	commands := []string{mail.command("MAIL FROM:")}
+	for _, line := range to {
+		if line, err = line.fit(c); err != nil {
+			return nil, err
+		}
+		commands = append(commands, line.command("RCPT TO:"))
+	}
+	return commands, nil
+}
+
+// series sends commands and reads their answers, many in one round trip if the
+// server lets. It goes no further once one of the first answers, as many as
+// there are gates, is not 2xx, or the connection is over.
+func (c *conversation) series(ctx context.Context, commands []string, gates int) ([]Reply, error) {
+	batch := 1
+	if c.offers("PIPELINING") {
+		batch = maxBatch
+	}
+	var answers []Reply
+	for len(commands) > 0 {
+		now := commands[:min(batch, len(commands))]
+		commands = commands[len(now):]
+		if err := c.say(ctx, c.timeouts.Command, now...); err != nil {
+			return nil, c.trouble(ctx, now[0][:4], err)
+		}
+		for _, command := range now {
+			r, err := c.listen(ctx, c.timeouts.Command)
+			if err != nil {
+				return nil, c.trouble(ctx, command[:4], err)
+			}
+			answers = append(answers, r)
+			if c.over {
+				return answers, nil
+			}
+		}
+		for _, r := range answers[:min(gates, len(answers))] {
+			if r.Class() != 2 {
+				return answers, nil
+			}
+		}
+	}
+	return answers, nil
 }
 
 // step is ask with errors that have a class.
@@ -293,31 +366,19 @@ func (x *exchange) replay(ctx context.Context) error {
 
 // repeat says MAIL and every accepted RCPT again; each must be answered as before.
 func (x *exchange) repeat(ctx context.Context, c *conversation) error {
-	defer c.guard(ctx)()
-	r, err := c.mailFrom(ctx, x.mail)
+	r, answers, err := c.envelope(ctx, x.mail, x.to)
 	if err != nil {
 		return err
 	}
 	if r.Code != x.mail.code {
 		return &UpstreamError{Server: c.server.String(), Step: "MAIL again", Class: errLost, Cause: &ReplyError{r}}
 	}
-	for _, to := range x.to {
-		if r, err = c.rcptAgain(ctx, to); err != nil {
-			return err
-		}
-		if r.Code != to.code {
+	for i, r := range answers {
+		if r.Code != x.to[i].code {
 			return &UpstreamError{Server: c.server.String(), Step: "RCPT again", Class: errLost, Cause: &ReplyError{r}}
 		}
 	}
 	return nil
-}
-
-func (c *conversation) rcptAgain(ctx context.Context, to envelopeLine) (Reply, error) {
-	to, err := to.fit(c)
-	if err != nil {
-		return Reply{}, err
-	}
-	return c.step(ctx, "RCPT", to.command("RCPT TO:"))
 }
 
 // Data implements transaction. By DATA the message gets a last CRLF if it has

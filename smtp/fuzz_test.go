@@ -21,7 +21,7 @@ var states = []string{
 	"EHLO c\r\nMAIL FROM:<a@company.example>\r\nRCPT TO:<x@mail.example>\r\nBDAT 50 LAST\r\n",
 }
 
-var anyReply = regexp.MustCompile(`^[2-5][0-9][0-9][ -][^\r\n\x00]*\r\n`)
+var wellFormed = regexp.MustCompile(`^[2-5][0-9][0-9][ -][^\r\n\x00]*\r\n`)
 
 // FuzzSession: whatever a client sends in whatever state, the session ends when
 // the client does, says nothing but well-formed replies, and what reaches the
@@ -43,7 +43,7 @@ func FuzzSession(f *testing.F) {
 		said := converse(t, proxy, states[int(state)%len(states)]+octets)
 		accepted := 0
 		for rest := said; rest != ""; {
-			line := anyReply.FindString(rest)
+			line := wellFormed.FindString(rest)
 			if line == "" {
 				t.Fatalf("not a reply: %.80q in %q", rest, said)
 			}

@@ -2,9 +2,16 @@ package smtp
 
 import (
 	"bufio"
+	"fmt"
+	"github.com/careerrelay/careerrelay/smtp/smtptest"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -48,4 +55,63 @@ func memoryInUse() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapInuse + m.StackInuse)
+}
+
+// TestResidentMemory: a relay that carries 50 large messages at a time, beside
+// 1,000 idle clients, stays below 64 MiB.
+func TestResidentMemory(t *testing.T) {
+	const clients, idle, size, bound = 50, 1000, 8 << 20, 64 << 10
+	up := smtptest.NewUpstream(t, smtptest.Options{Discard: true, Extensions: []string{"8BITMIME", "SIZE 100000000"}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	l.Close()
+	cmd := relayProcess(t, file, up.Addr(), filepath.Join(t.TempDir(), "referrals.db"))
+	defer func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+	}()
+	for range idle {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	message := benchMessage(1, size) + ".\r\n"
+	var running sync.WaitGroup
+	for range clients {
+		running.Go(func() {
+			if err := sendSeveral(l.Addr().String(), []byte(message), 2); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	running.Wait()
+	if peak := peakMemory(t, cmd.Process.Pid); peak > bound {
+		t.Errorf("the relay took %d KiB, want at most %d", peak, bound)
+	} else {
+		t.Logf("the relay took %d KiB", peak)
+	}
+}
+
+// peakMemory is the largest resident size of a process so far, in KiB.
+func peakMemory(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Skipf("no way to ask for a process's memory here: %v", err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var peak int
+	if _, err := fmt.Sscan(rest, &peak); err != nil {
+		t.Fatal(err)
+	}
+	return peak
 }

@@ -54,8 +54,8 @@ type Rules interface {
 	Decide(r *rewrite.Reading, env rewrite.Envelope) rewrite.Verdict
 }
 
-// Options configure a Proxy. Hostname, Companies, Referrals, Link and StampKey
-// are required.
+// Options configure a Proxy. Hostname, Companies, Referrals, Keys, Link and
+// StampKey are required.
 type Options struct {
 	Companies []Company
 	Hostname  string // ours, fully qualified: greeting, EHLO, Received
@@ -63,8 +63,8 @@ type Options struct {
 	Keys      *store.Keys
 	// Link returns the address of a candidate's page and of its opt-out page. With
 	// no token it returns what all of the company's links begin with.
-	Link func(company string, t store.Token) (link, optOut string)
-	StampKey  []byte
+	Link     func(company string, t store.Token) (link, optOut string)
+	StampKey []byte
 
 	TLS           *tls.Config // nil: no STARTTLS and no AUTH; certificates through GetCertificate
 	ProxyProtocol []netip.Prefix
@@ -85,8 +85,9 @@ type Company struct {
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
 
-	Mode Mode // "" is insert
-	Test bool // links work, nothing is counted
+	Upstream *Upstream // where the mail goes; closed with the Proxy, or when no company has it any more
+	Mode     Mode      // "" is insert
+	Test     bool      // links work, nothing is counted
 
 	Rules   Rules
 	Release []string // rules that may insert; empty for all
@@ -96,7 +97,6 @@ type Company struct {
 	DKIM       DKIM // "" is skip
 	Recipients Recipients
 	Burst      Burst
-	Upstream   *Upstream // where the mail goes; the caller closes it
 
 	upstream upstream // the seams for tests
 	editor   editor
@@ -119,7 +119,7 @@ type Burst struct {
 type Limits struct {
 	MessageSize      int64 // bytes of one message [50 MB]
 	Window           int64 // bytes of one message that stay in memory [1 MiB]
-	Memory           int64 // bytes of all messages in flight that stay in memory [24 MiB]
+	Memory           int64 // bytes of all messages in flight that stay in memory [6 MiB]
 	Connections      int   // at a time [2000]
 	ConnectionsPerIP int   // at a time from one address, or one /64 [100]
 	Recipients       int   // of one message [1000]
@@ -128,7 +128,7 @@ type Limits struct {
 	Inspect          rewrite.Limits
 	Errors           int // of one session, until it is closed [20]
 	AuthFailures     int // of one session, until it is closed [3]
-	Messages         int // that are inspected at a time; others wait [16]
+	Messages         int // that are inspected at a time; others wait [8]
 }
 
 // Timeouts bound each step; a zero takes the default in brackets.
@@ -139,7 +139,7 @@ type Timeouts struct {
 	Write       time.Duration // for the client to take a reply [1 min]
 	Transaction time.Duration // from the last octet to the answer [85 s]
 	Store       time.Duration // for one step of the store [5 s]
-	Inspect     time.Duration // for reading and editing one message [3 s]
+	Inspect     time.Duration // for reading and editing one message, and for waiting to [3 s]
 	Drain       time.Duration // for running transactions when stopping [100 s]
 	AuthDelay   time.Duration // after a failed login, doubling [1 s]
 }
@@ -155,7 +155,7 @@ func or[T comparable](v, otherwise T) T {
 func (l Limits) withDefaults() Limits {
 	l.MessageSize = or(l.MessageSize, 50e6)
 	l.Window = or(l.Window, 1<<20)
-	l.Memory = or(l.Memory, 24<<20)
+	l.Memory = or(l.Memory, 6<<20)
 	l.Connections = or(l.Connections, 2000)
 	l.ConnectionsPerIP = or(l.ConnectionsPerIP, 100)
 	l.Recipients = or(l.Recipients, 1000)
@@ -163,7 +163,7 @@ func (l Limits) withDefaults() Limits {
 	l.HeaderBytes = or(l.HeaderBytes, 1<<20)
 	l.Errors = or(l.Errors, 20)
 	l.AuthFailures = or(l.AuthFailures, 3)
-	l.Messages = or(l.Messages, 16)
+	l.Messages = or(l.Messages, 8)
 	return l
 }
 

@@ -18,8 +18,8 @@ type Diagnosis struct {
 	LoggedIn   bool
 	Opening    time.Duration // from dialling to the point where MAIL may follow
 	RoundTrip  time.Duration // of one command
-	// Err is the trouble: an *UpstreamError, whose Step tells how far it came. A *ReplyError
-	// within holds the server's words.
+	// Err is the trouble: an *UpstreamError, whose Step tells how far it came.
+	// A *ReplyError within holds the server's words.
 	Err error
 }
 

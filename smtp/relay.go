@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/careerrelay/careerrelay/rewrite"
@@ -23,7 +22,7 @@ const maxBlock = 16 << 10
 // transit is one message on its way through the relay.
 type transit struct {
 	*mail
-	receive func() (*spool, error) // brings the whole message, once
+	receive func() (*spool, error) // brings the whole message, once; nil and closed on error
 	answer  func(Reply) error      // tells the client, at once
 	hop     hop                    // for the Received line
 	log     *slog.Logger
@@ -38,10 +37,10 @@ type transit struct {
 // came whole.
 func (p *Proxy) relay(ctx context.Context, t *transit) error {
 	raw, err := t.receive() // accept: all octets, in memory or a nameless file
-	defer raw.Close()
 	if err != nil {
 		return p.notAccepted(t, err)
 	}
+	defer raw.Close()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeouts.Transaction)
 	defer cancel()
@@ -224,11 +223,16 @@ func (p *Proxy) switchedOff(id string) bool {
 }
 
 // inspecting bounds the messages that are inspected at a time, for each may
-// need megabytes.
+// need megabytes. A message that finds no place soon goes on unedited: most of
+// its time belongs to the upstream.
 func (p *Proxy) inspecting(ctx context.Context) (leave func(), err error) {
+	wait := time.NewTimer(p.o.Timeouts.Inspect)
+	defer wait.Stop()
 	select {
 	case p.inspections <- struct{}{}:
 		return func() { <-p.inspections }, nil
+	case <-wait.C:
+		return nil, errBusy
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -428,63 +432,4 @@ func (e Extensions) size() int64 {
 		return 0
 	}
 	return n
-}
-
-// account writes the one line per message, and counts it. err says more than
-// the reply where the reply is ours.
-func (p *Proxy) account(t *transit, o *offer, reply Reply, err error, began time.Time) {
-	took := time.Since(began)
-	p.metrics.messages.WithLabelValues(outcome(reply)).Inc()
-	p.metrics.took.Observe(took.Seconds())
-	action := "pass"
-	if len(o.edits) > 0 {
-		action = "insert"
-	}
-	var size int64
-	if o.raw != nil {
-		size = o.raw.Size()
-		p.metrics.bytes.Add(float64(size))
-		if o.reason != "" {
-			p.metrics.passed.WithLabelValues(o.reason).Inc()
-		}
-	}
-	attrs := []slog.Attr{
-		slog.String("transaction", t.id), slog.String("company", t.company.ID),
-		slog.String("mail_from_domain", strings.ToLower(t.from.domain)), slog.Int("rcpt_count", len(t.recipients)),
-		slog.Int64("size", size), slog.String("verdict", string(or(o.verdict.Kind, rewrite.None))),
-		slog.String("rule", o.verdict.Rule), slog.String("action", action), slog.String("reason", o.reason),
-		slog.Int("reply", reply.Code), slog.String("outcome", outcome(reply)), slog.String("queue_id", queueID(reply)),
-		slog.Duration("took", took),
-	}
-	if err != nil {
-		attrs = append(attrs, slog.String("stage", o.stage), slog.Any("err", err))
-	}
-	t.log.LogAttrs(context.Background(), slog.LevelInfo, "message", attrs...)
-}
-
-// outcome is the word for a reply; no reply at all is a torn transfer.
-func outcome(r Reply) string {
-	switch r.Class() {
-	case 2:
-		return "accepted"
-	case 4:
-		return "deferred"
-	case 5:
-		return "refused"
-	}
-	return "torn"
-}
-
-// queueID is the name the upstream gave the message, where it says so in the
-// words of Postfix, Sendmail and their kin; "" if it does not.
-func queueID(r Reply) string {
-	for _, line := range r.Lines {
-		if _, after, found := strings.Cut(line, "queued as "); found {
-			id, _, _ := strings.Cut(after, " ")
-			if id != "" && len(id) <= 64 && strings.IndexFunc(id, func(r rune) bool { return !isAlnum(r) && r != '-' && r != '.' }) < 0 {
-				return id
-			}
-		}
-	}
-	return ""
 }

@@ -220,3 +220,32 @@ func TestRetryToken(t *testing.T) {
 		t.Errorf("links %q, %q, %q: want the same, the same, another", link(got[0]), link(got[1]), link(got[2]))
 	}
 }
+
+// TestBusy: a message that finds no place among those that are inspected goes on
+// unedited, and soon.
+func TestBusy(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	r := newRig(t, func(o *Options, _ *rig) {
+		o.Limits.Messages, o.Timeouts.Inspect = 1, 20*time.Millisecond
+		o.Companies[0].editor = fakeEditor{func(step string) error {
+			if step == "inspect" {
+				close(entered)
+				<-release
+			}
+			return nil
+		}}
+	})
+	first, second := r.dial(), r.dial()
+	first.envelope()
+	first.talk("C: DATA", "S: 354*")
+	first.send(rejectionMail + ".\r\n")
+	<-entered
+	if got := second.deliver(rejectionMail); !strings.HasPrefix(got, "250 ") {
+		t.Errorf("got %q", got)
+	}
+	if got := body(t, r.upstream.got()[0].message); got != rejectionMail {
+		t.Errorf("delivered %q, want the original", got)
+	}
+	close(release)
+	first.expect("250*")
+}

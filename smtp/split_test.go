@@ -38,7 +38,8 @@ func splitRig(t *testing.T, v verdicts) (*rig, *peer) {
 
 // linkOf is the link in a delivered message, "" if there is none.
 func linkOf(message string) string {
-	_, link, _ := strings.Cut(message, "https://jobs.example/r/")
+	_, rest, _ := strings.Cut(message, "https://jobs.example/r/")
+	link, _, _ := strings.Cut(rest, "\r\n")
 	return link
 }
 

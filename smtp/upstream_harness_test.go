@@ -34,11 +34,26 @@ func serverAt(t testing.TB, addr string, s Security) Server {
 	return Server{Host: host, Port: n, Security: s}
 }
 
-// shortTimeouts let a test of silence end soon.
+// shortTimeouts let a test of silence end soon, wherever it is.
 func shortTimeouts() UpstreamTimeouts {
 	const short = 300 * time.Millisecond
 	return UpstreamTimeouts{Dial: short, TLS: short, Greeting: short, Command: short, Block: short, FinalDot: short,
 		Begin: 4 * short, Data: 8 * short}
+}
+
+// hangTimeouts let a test of silence at step end soon; all other steps may take
+// their time, on a busy machine too.
+func hangTimeouts(step smtptest.Step) UpstreamTimeouts {
+	const short = 300 * time.Millisecond
+	switch step {
+	case smtptest.Connect, smtptest.Greeting:
+		return UpstreamTimeouts{Greeting: short}
+	case smtptest.FirstByte, smtptest.MidBody:
+		return UpstreamTimeouts{Block: short}
+	case smtptest.FinalDot, smtptest.AfterDot:
+		return UpstreamTimeouts{FinalDot: short}
+	}
+	return UpstreamTimeouts{Command: 2 * short}
 }
 
 // newPool makes an Upstream in front of test servers; it closes with the test.
@@ -58,6 +73,18 @@ func newPool(t testing.TB, change func(*UpstreamOptions), servers ...*smtptest.U
 	t.Cleanup(func() { u.Close() })
 	return u
 }
+
+// narrow dials with a small socket buffer: together with a narrow server, a
+// letter of wideLetter octets does not fit in between.
+func narrow(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if tcp, ok := c.(*net.TCPConn); ok {
+		err = tcp.SetWriteBuffer(16 << 10)
+	}
+	return c, err
+}
+
+const wideLetter = 1 << 20
 
 // carried is how far one mail came, and its last answer.
 type carried struct {

@@ -18,7 +18,8 @@ type UpstreamOptions struct {
 	Auth     *Auth    // nil: no login
 
 	Roots *x509.CertPool // who may sign for servers [the system's]
-	// ClientCertificate is asked at each handshake, so that a certificate may change; nil: none.
+	// ClientCertificate is asked at each handshake, so that a certificate may
+	// change; nil: none.
 	ClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 
 	MaxOpen     int           // transactions, and connections, at a time [50]

@@ -24,6 +24,12 @@ type People interface {
 	// Erase leaves an anonymous row, and a mark that keeps the person from being
 	// offered or counted again.
 	Erase(ctx context.Context, id string) (Referral, error)
+	// Hold keeps a consent that waits for the confirmation of another address
+	// (double opt-in); Release opts in with it when the mailed link comes back:
+	// ErrNotFound for an unknown code, ErrExpired after h.Until. Withdrawal and
+	// erasure end what is held.
+	Hold(ctx context.Context, h Held) error
+	Release(ctx context.Context, code Token) (Referral, error)
 	// SetProfile replaces the sealed profile if it still is was: a correction or
 	// a change of keys. ErrWrongState when someone else changed it.
 	SetProfile(ctx context.Context, id string, was, profile []byte) error
@@ -35,12 +41,22 @@ type People interface {
 	Unsuppress(ctx context.Context, company string, p PersonHash) error
 }
 
+// Held is a consent that waits for its confirmation.
+type Held struct {
+	Code     Token  // of the mailed link: NewToken; stored as a hash only
+	Referral string // id
+	Consent  Consent
+	Until    time.Time
+}
+
 // Query selects referrals.
 type Query struct {
-	Company string // or "" for all
-	State   State  // or "" for all
-	After   string // the last id of the page before, or ""
-	Limit   int    // 100 when not positive; 1000 at most
+	Company string    // or "" for all
+	State   State     // or "" for all
+	From    time.Time // opted in at or after; zero for no limit
+	Before  time.Time // opted in before; zero for no limit
+	After   string    // the last id of the page before, or ""
+	Limit   int       // 100 when not positive; 1000 at most
 }
 
 // Size is the number of referrals a page holds at most.
@@ -53,7 +69,9 @@ func (q Query) Size() int {
 
 // Match reports whether q selects r.
 func (q Query) Match(r Referral) bool {
-	return (q.Company == "" || q.Company == r.Company) && (q.State == "" || q.State == r.State)
+	return (q.Company == "" || q.Company == r.Company) && (q.State == "" || q.State == r.State) &&
+		(q.From.IsZero() || !r.OptedInAt.IsZero() && !r.OptedInAt.Before(q.From)) &&
+		(q.Before.IsZero() || !r.OptedInAt.IsZero() && r.OptedInAt.Before(q.Before))
 }
 
 // Books are the two chained books of each company and the introductions.
@@ -134,6 +152,7 @@ type Retention struct {
 	Unused    time.Duration // unused referrals after the link's life; 30 days
 	Profile   time.Duration // profiles after the hand-over; 30 days
 	Withdrawn time.Duration // the person of a withdrawn referral; 30 days
+	Letters   time.Duration // dead letters of the outbox; 90 days
 	Records   time.Duration // consent and provision records; 5 years, never under 3
 }
 
@@ -148,7 +167,7 @@ func (k Retention) WithDefaults() (Retention, error) {
 	for _, f := range []struct {
 		d   *time.Duration
 		std time.Duration
-	}{{&k.Unused, 30 * day}, {&k.Profile, 30 * day}, {&k.Withdrawn, 30 * day}, {&k.Records, 5 * 366 * day}} {
+	}{{&k.Unused, 30 * day}, {&k.Profile, 30 * day}, {&k.Withdrawn, 30 * day}, {&k.Letters, 90 * day}, {&k.Records, 5 * 366 * day}} {
 		if *f.d == 0 {
 			*f.d = f.std
 		}
@@ -203,6 +222,8 @@ type Purged struct {
 	Unused     int64 `json:"unused"`     // referrals deleted
 	Profiles   int64 `json:"profiles"`   // profiles dropped after their hand-over
 	Anonymised int64 `json:"anonymised"` // withdrawn referrals made anonymous
+	Held       int64 `json:"held"`       // unconfirmed consents deleted
+	Letters    int64 `json:"letters"`    // dead letters deleted
 	Records    int64 `json:"records"`    // consent and provision records deleted
 }
 
@@ -212,6 +233,8 @@ func (p *Purged) Add(d Purged) {
 	p.Unused += d.Unused
 	p.Profiles += d.Profiles
 	p.Anonymised += d.Anonymised
+	p.Held += d.Held
+	p.Letters += d.Letters
 	p.Records += d.Records
 }
 

@@ -57,12 +57,13 @@ func NewReferral(id string, o Offer, now time.Time) Referral {
 // says that the same message was offered before, so this is a retry: it gets
 // its link again whatever happened since, and a void referral revives. Another
 // message takes the referral over while nothing is known to have reached the
-// person; after that it gets ErrOffered.
+// person; after that it gets ErrOffered. A person who asks gets a further link to
+// the same referral, and a new life for an expired one.
 func (r *Referral) Reoffer(o Offer, known bool, now time.Time) error {
 	switch {
-	case r.State == Voided, r.State == Offered && !known:
+	case r.State == Voided, r.State == Offered && !known, r.State == Expired && o.Asked && !known:
 		r.carry(o, now)
-	case !known:
+	case !known && !o.Asked:
 		return ErrOffered
 	}
 	return nil
@@ -83,7 +84,7 @@ func (r *Referral) Confirm(now time.Time) error {
 	case Erased:
 		return nil // an erased row learns nothing more
 	case Offered:
-		r.State = Sent
+		r.State, r.SentAt = Sent, time.Time{}
 	}
 	if r.SentAt.IsZero() {
 		r.SentAt = Clock(now)

@@ -85,6 +85,7 @@ type Offer struct {
 	Language string     // "ja" or "en"
 	Stage    string     // selection stage the mail speaks of, or ""
 	Test     bool       // test mode: never counted
+	Asked    bool       // the person asked for the link: neither an opt-out nor an earlier offer stands in the way
 }
 
 // State is a referral's place in its life; see the package comment.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/careerrelay/careerrelay/store"
@@ -16,7 +17,7 @@ import (
 func (p *Pages) landing(w http.ResponseWriter, r *http.Request, v *visit) {
 	view := p.views.begin(r, v.referral, v.token)
 	if v.referral.State == store.OptedIn {
-		p.page(w, r, http.StatusOK, "done", v, page{View: view})
+		p.receipt(w, r, http.StatusOK, v, nil, view)
 		return
 	}
 	p.form(w, r, http.StatusOK, v, Form{}, nil, view)
@@ -24,89 +25,163 @@ func (p *Pages) landing(w http.ResponseWriter, r *http.Request, v *visit) {
 
 // form shows the form with what was typed and what needs another look.
 func (p *Pages) form(w http.ResponseWriter, r *http.Request, status int, v *visit, f Form, wrong []string, view string) {
-	nonce := p.forms.issue(w, v.token, p.overTLS(r))
-	p.page(w, r, status, "landing", v, page{Form: f, Wrong: wrong, Nonce: nonce, View: view})
+	nonce := p.forms.issue(w, r, v.token, forForm, p.overTLS(r))
+	p.page(w, r, status, "landing", v, page{Form: f, Wrong: wrong, Nonce: nonce, View: view, Code: p.code(r, v, f)})
 }
 
-// guard runs before every form that changes something.
-func (p *Pages) guard(w http.ResponseWriter, r *http.Request, v *visit) bool {
+// code is the proof that the visitor brought for the typed address, or "". While
+// no address is typed, in another browser than before, the form carries it on.
+func (p *Pages) code(r *http.Request, v *visit, f Form) string {
+	code := r.PathValue("code")
+	if code == "" {
+		code = r.PostFormValue("code")
+	}
+	if f.Mail == "" && len(code) == codeLen || p.typed.proves(code, v.token, f.Mail) {
+		return code
+	}
+	return ""
+}
+
+// confirmed is where the mail to another address leads. Nothing happens yet: the
+// form stands there as it was typed, and the boxes are to be ticked once more.
+func (p *Pages) confirmed(w http.ResponseWriter, r *http.Request, v *visit) {
+	if v.referral.State == store.OptedIn {
+		http.Redirect(w, r, v.prefix+"/done", http.StatusSeeOther)
+		return
+	}
+	f := p.typed.draft(r, v.token)
+	if !p.typed.proves(r.PathValue("code"), v.token, f.Mail) {
+		p.form(w, r, http.StatusOK, v, Form{}, []string{"elsewhere"}, "") // another browser, or too late
+		return
+	}
+	p.form(w, r, http.StatusOK, v, f, []string{"confirmed"}, "")
+}
+
+// readable reads a form that may be sent this often.
+func (p *Pages) readable(w http.ResponseWriter, r *http.Request, v *visit) bool {
 	if err := r.ParseForm(); err != nil {
 		p.failPage(w, r, http.StatusBadRequest, "badform")
 		return false
 	}
-	if !p.limits.allow(v.token) {
-		w.Header().Set("Retry-After", "300")
-		p.failPage(w, r, http.StatusTooManyRequests, "toomany")
+	if !p.limits.allow(string(v.token)) {
+		p.tooMany(w, r)
 		return false
 	}
 	if r.PostFormValue("website") != "" { // the trap: people do not see the field
 		p.failPage(w, r, http.StatusBadRequest, "badform")
 		return false
 	}
-	if state := p.forms.check(r, v.token); state != formGood {
+	return true
+}
+
+func (p *Pages) tooMany(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Retry-After", "300")
+	p.failPage(w, r, http.StatusTooManyRequests, "toomany")
+}
+
+// guard runs before the steps of an application.
+func (p *Pages) guard(w http.ResponseWriter, r *http.Request, v *visit) bool {
+	if !p.readable(w, r, v) {
+		return false
+	}
+	if state := p.forms.check(r, v.token, forForm); state != formGood {
 		f, _ := readForm(r)
-		p.form(w, r, http.StatusUnprocessableEntity, v, f, []string{string(state)}, "0")
+		p.form(w, r, http.StatusUnprocessableEntity, v, f, []string{string(state)}, "")
 		return false
 	}
 	return true
 }
 
-// review shows what was typed once more; nothing is stored yet.
-func (p *Pages) review(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !p.guard(w, r, v) {
+// edit goes back from the review to the form, with everything typed still there.
+func (p *Pages) edit(w http.ResponseWriter, r *http.Request, v *visit) {
+	if !p.readable(w, r, v) {
 		return
 	}
-	f, wrong := p.checked(r, v)
-	if len(wrong) > 0 {
-		p.form(w, r, http.StatusUnprocessableEntity, v, f, wrong, "0")
-		return
-	}
-	p.page(w, r, http.StatusOK, "review", v, page{Form: f, Nonce: p.forms.issue(w, v.token, p.overTLS(r)), View: "0"})
+	f, _ := readForm(r)
+	p.form(w, r, http.StatusOK, v, f, nil, "")
 }
 
-// checked reads the form and compares the typed address with the mail's.
-func (p *Pages) checked(r *http.Request, v *visit) (Form, []string) {
+// review shows what was typed once more; nothing is stored yet.
+func (p *Pages) review(w http.ResponseWriter, r *http.Request, v *visit) {
+	f, ok := p.checked(w, r, v)
+	if !ok {
+		return
+	}
+	p.page(w, r, http.StatusOK, "review", v, page{Form: f, Code: p.code(r, v, f),
+		Nonce: p.forms.issue(w, r, v.token, forForm, p.overTLS(r))})
+}
+
+// checked reads the form and answers itself unless everything is right. A typed
+// address that is neither the mail's nor proven gets a mail first.
+func (p *Pages) checked(w http.ResponseWriter, r *http.Request, v *visit) (Form, bool) {
+	if !p.guard(w, r, v) {
+		return Form{}, false
+	}
 	f, wrong := readForm(r)
-	typed := p.o.Person(v.referral.Company, f.Mail)
-	if validMail(f.Mail) && subtle.ConstantTimeCompare([]byte(typed), []byte(v.referral.Person)) != 1 {
+	proven := p.sameAddress(v, f.Mail) || p.typed.proves(r.PostFormValue("code"), v.token, f.Mail)
+	if !proven && validMail(f.Mail) && p.o.Mailer == nil {
 		wrong = append(wrong, "othermail")
 	}
-	return f, wrong
+	switch {
+	case len(wrong) > 0:
+		p.form(w, r, http.StatusUnprocessableEntity, v, f, wrong, "")
+		return Form{}, false
+	case !proven:
+		p.proveAddress(w, r, v, f)
+		return Form{}, false
+	}
+	return f, true
+}
+
+// sameAddress tells whether the mail with this link went to the typed address.
+func (p *Pages) sameAddress(v *visit, typed string) bool {
+	hash := p.o.Person(v.referral.Company, typed)
+	return subtle.ConstantTimeCompare([]byte(hash), []byte(v.referral.Person)) == 1
+}
+
+// sealForm makes of a form what the store keeps.
+func (p *Pages) sealForm(referralID string, f Form) ([]byte, error) {
+	profile, err := json.Marshal(f)
+	if err != nil {
+		return nil, err
+	}
+	return p.o.Seal(referralID, profile)
 }
 
 // apply records the consent. It is the only way to opt in.
 func (p *Pages) apply(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !p.guard(w, r, v) {
+	f, ok := p.checked(w, r, v)
+	if !ok {
 		return
 	}
-	f, wrong := p.checked(r, v)
-	if len(wrong) > 0 {
-		p.form(w, r, http.StatusUnprocessableEntity, v, f, wrong, "0")
-		return
-	}
-	profile, err := json.Marshal(f)
-	if err != nil {
-		p.trouble(w, r, "write profile", err)
-		return
-	}
-	box, err := p.o.Seal(v.referral.ID, profile)
+	box, err := p.sealForm(v.referral.ID, f)
 	if err != nil {
 		p.trouble(w, r, "seal profile", err)
 		return
 	}
+	method := "typed_address"
+	if !p.sameAddress(v, f.Mail) {
+		method = "confirmed_address"
+	}
 	text := p.pages.consents[v.lang]
-	_, err = p.o.Referrals.OptIn(r.Context(), v.token, store.Consent{
-		TextID: text.ID, TextSHA256: text.SHA256, Locale: v.lang, At: p.o.Now().UTC(), Method: "typed_address",
+	first := v.referral.State != store.OptedIn
+	v.referral, err = p.o.Referrals.OptIn(r.Context(), v.token, store.Consent{
+		TextID: text.ID, TextSHA256: text.SHA256, Locale: v.lang, At: p.o.Now().UTC(), Method: method,
 		TellBack: f.TellBack, JobNews: f.JobNews, Profile: box,
 	})
 	switch {
 	case errors.Is(err, store.ErrWrongState):
 		p.failPage(w, r, http.StatusConflict, "closed")
+		return
 	case err != nil:
 		p.trouble(w, r, "record consent", err)
-	default:
-		http.Redirect(w, r, v.prefix+"/done", http.StatusSeeOther)
+		return
 	}
+	if first {
+		p.sendReceipt(context.WithoutCancel(r.Context()), v, f.Mail)
+	}
+	p.typed.forget(w, p.overTLS(r))
+	http.Redirect(w, r, v.prefix+"/done", http.StatusSeeOther)
 }
 
 // done is the receipt. It says nothing personal: the link alone opens it.
@@ -115,23 +190,46 @@ func (p *Pages) done(w http.ResponseWriter, r *http.Request, v *visit) {
 		http.Redirect(w, r, v.prefix, http.StatusSeeOther)
 		return
 	}
-	p.page(w, r, http.StatusOK, "done", v, page{View: "0", Nonce: p.forms.issue(w, v.token, p.overTLS(r))})
+	p.receipt(w, r, http.StatusOK, v, nil, "")
+}
+
+// receipt shows the consent text in the words that were agreed to. A text that
+// has changed since, with the agency's address for one, is only named.
+func (p *Pages) receipt(w http.ResponseWriter, r *http.Request, status int, v *visit, wrong []string, view string) {
+	d := page{View: view, Wrong: wrong, Nonce: p.forms.issue(w, r, v.token, forForm, p.overTLS(r))}
+	if c := v.referral.Consent; c != nil {
+		if text, ok := p.pages.agreed[c.TextID]; ok && text.SHA256 == c.TextSHA256 {
+			d.Agreed = &text
+		}
+	}
+	p.page(w, r, status, "done", v, d)
 }
 
 // withdraw takes the consent back.
 func (p *Pages) withdraw(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !p.guard(w, r, v) {
+	if !p.readable(w, r, v) {
 		return
 	}
-	if _, err := p.o.Referrals.Withdraw(r.Context(), v.referral.ID); err != nil {
+	if state := p.forms.check(r, v.token, forForm); state == formStale {
+		p.receipt(w, r, http.StatusUnprocessableEntity, v, []string{"stale"}, "")
+		return
+	}
+	if _, err := p.o.Referrals.Withdraw(r.Context(), v.referral.ID); errors.Is(err, store.ErrWrongState) {
+		p.failPage(w, r, http.StatusConflict, "closed")
+		return
+	} else if err != nil {
 		p.trouble(w, r, "withdraw consent", err)
 		return
 	}
-	p.page(w, r, http.StatusOK, "withdrawn", v, page{View: "0"})
+	p.page(w, r, http.StatusOK, "withdrawn", v, page{})
 }
 
 // stop asks for the one click that ends the notices of this company.
 func (p *Pages) stop(w http.ResponseWriter, r *http.Request, v *visit) {
+	if v.referral.ID == "" { // expired: there is nothing to count any more
+		p.page(w, r, http.StatusOK, "stop", v, page{})
+		return
+	}
 	p.page(w, r, http.StatusOK, "stop", v, page{View: p.views.begin(r, v.referral, v.token)})
 }
 
@@ -146,22 +244,26 @@ func (p *Pages) optBack(w http.ResponseWriter, r *http.Request, v *visit) {
 }
 
 func (p *Pages) switchNotices(w http.ResponseWriter, r *http.Request, v *visit, name string, step func(context.Context, store.Token) error) {
-	if !p.limits.allow(v.token) {
-		w.Header().Set("Retry-After", "300")
-		p.failPage(w, r, http.StatusTooManyRequests, "toomany")
+	if !p.stops.allow(string(v.token)) {
+		p.tooMany(w, r)
 		return
 	}
-	if err := step(r.Context(), v.token); err != nil {
+	err := step(r.Context(), v.token)
+	if errors.Is(err, store.ErrNotFound) {
+		p.failPage(w, r, http.StatusNotFound, "unknown")
+		return
+	}
+	if err != nil {
 		p.trouble(w, r, name, err)
 		return
 	}
-	p.page(w, r, http.StatusOK, name, v, page{View: "0"})
+	p.page(w, r, http.StatusOK, name, v, page{})
 }
 
 // public serves a page that belongs to no referral.
 func (p *Pages) public(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p.page(w, r, http.StatusOK, name, p.anonymous(r), page{View: "0"})
+		p.page(w, r, http.StatusOK, name, p.anonymous(r), page{})
 	}
 }
 
@@ -176,14 +278,15 @@ func (p *Pages) anonymous(r *http.Request) *visit {
 
 // failPage says what went wrong and what to do next, and nothing about the token.
 func (p *Pages) failPage(w http.ResponseWriter, r *http.Request, status int, why string) {
-	p.page(w, r, status, "fail", p.anonymous(r), page{View: "0", Why: why})
+	p.page(w, r, status, "fail", p.anonymous(r), page{Why: why})
 }
 
 func (p *Pages) page(w http.ResponseWriter, r *http.Request, status int, name string, v *visit, d page) {
-	d.Lang, d.Company, d.Path = v.lang, v.company.Name, v.prefix
-	d.Host, d.Referral = r.Host, v.referral
-	d.Retained, d.Until = p.o.LinkLife, v.referral.OfferedAt.Add(p.o.LinkLife)
-	d.Token = string(v.token)
+	d.Lang, d.Company, d.Path, d.Root, d.Static = v.lang, v.company.Name, v.prefix, root(r), v.static
+	d.Host, d.Referral, d.Style = r.Host, v.referral, stylePath
+	d.Days = int(p.o.LinkLife.Hours() / 24)
+	d.CanSee, d.CanMail = p.o.Open != nil, p.o.Mailer != nil
+	d.Switch = strings.TrimPrefix(p.home(r, v, name), d.Root)
 	body, err := p.pages.render(name, d)
 	if err != nil {
 		p.o.Logger.Error("render page", slog.String("page", name), slog.Any("err", err))
@@ -198,9 +301,24 @@ func (p *Pages) page(w http.ResponseWriter, r *http.Request, status int, name st
 	}
 }
 
+// home is the page that the switch of languages leads to: the same page where it
+// can be read by GET, else the one that its way began with.
+func (p *Pages) home(r *http.Request, v *visit, name string) string {
+	switch name {
+	case "about", "guide", "stop", "door":
+		return r.URL.Path
+	case "fail":
+		return v.prefix + "/"
+	}
+	if v.prefix+v.static == "" {
+		return root(r) + "/"
+	}
+	return v.prefix + v.static
+}
+
 func (p *Pages) style(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "public, max-age=86400")
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	w.Write(styleSheet)
 }
 

@@ -28,19 +28,29 @@ type nonces struct {
 	now    func() time.Time
 }
 
-// issue sets the cookie and returns the nonce for the form.
-func (n *nonces) issue(w http.ResponseWriter, t store.Token, secure bool) string {
+// What a nonce is good for. One that was made for one purpose serves no other.
+const (
+	forForm = "form" // a form that anyone with the link may send
+	forData = "data" // given only to a visitor who typed the right address
+)
+
+// issue returns a nonce, and sets the cookie unless the browser has one: forms
+// in two tabs of one browser must not spoil each other.
+func (n *nonces) issue(w http.ResponseWriter, r *http.Request, t store.Token, purpose string, secure bool) string {
+	if c, err := r.Cookie(viewCookie); err == nil && len(c.Value) == len(rand.Text()) {
+		return n.sign(t, purpose, c.Value, n.now())
+	}
 	cookie := rand.Text()
 	http.SetCookie(w, &http.Cookie{Name: viewCookie, Value: cookie, Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteStrictMode})
-	return n.sign(t, cookie, n.now())
+	return n.sign(t, purpose, cookie, n.now())
 }
 
-func (n *nonces) sign(t store.Token, cookie string, at time.Time) string {
+func (n *nonces) sign(t store.Token, purpose, cookie string, at time.Time) string {
 	var stamp [8]byte
 	binary.BigEndian.PutUint64(stamp[:], uint64(at.UnixMilli()))
 	mac := hmac.New(sha256.New, n.secret)
 	mac.Write(stamp[:])
-	mac.Write([]byte("form\x00" + string(t) + "\x00" + cookie))
+	mac.Write([]byte(purpose + "\x00" + string(t) + "\x00" + cookie))
 	return base64.RawURLEncoding.EncodeToString(append(stamp[:], mac.Sum(nil)...))
 }
 
@@ -54,18 +64,18 @@ const (
 )
 
 // check judges the nonce that came with a form.
-func (n *nonces) check(r *http.Request, t store.Token) formState {
+func (n *nonces) check(r *http.Request, t store.Token, purpose string) formState {
 	raw, err := base64.RawURLEncoding.DecodeString(r.PostFormValue("nonce"))
 	cookie, cookieErr := r.Cookie(viewCookie)
 	if err != nil || cookieErr != nil || len(raw) != 8+sha256.Size {
 		return formStale
 	}
 	at := time.UnixMilli(int64(binary.BigEndian.Uint64(raw)))
-	if !hmac.Equal([]byte(n.sign(t, cookie.Value, at)), []byte(r.PostFormValue("nonce"))) {
+	if !hmac.Equal([]byte(n.sign(t, purpose, cookie.Value, at)), []byte(r.PostFormValue("nonce"))) {
 		return formStale
 	}
 	switch shown := n.now().Sub(at); {
-	case shown < minDwell:
+	case shown < minDwell && purpose == forForm:
 		return formFast
 	case shown > maxDwell:
 		return formStale

@@ -35,7 +35,8 @@ func newViewCounter(now func() time.Time, count func(store.Token, bool)) *viewCo
 	return &viewCounter{now: now, count: count, open: map[string]openView{}}
 }
 
-// begin notes a view and returns its name for the style sheet's address.
+// begin notes a view and returns its name for the style sheet's address,
+// or "" when it is a machine's already.
 func (c *viewCounter) begin(r *http.Request, ref store.Referral, t store.Token) string {
 	since := ref.SentAt
 	if since.IsZero() {
@@ -46,7 +47,7 @@ func (c *viewCounter) begin(r *http.Request, ref store.Referral, t store.Token) 
 	c.mu.Unlock()
 	if r.Method == http.MethodHead || c.now().Sub(since) < machineWindow || full {
 		c.count(t, true)
-		return "0"
+		return ""
 	}
 	name := rand.Text()
 	c.mu.Lock()

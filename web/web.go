@@ -8,6 +8,10 @@
 // ticked, a trap field left empty, and the address that the mail was sent to,
 // typed: its keyed hash must be the referral's.
 //
+// Another address than the mail's is possible where a Mailer is configured: it
+// proves itself by a mail first (double opt-in), and until then the server keeps
+// nothing of what was typed.
+//
 // A token is a credential. It stands in the path only, never in a log, and unknown
 // and void tokens get the same page.
 package web
@@ -16,11 +20,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	xlanguage "golang.org/x/text/language"
 
 	"github.com/careerrelay/careerrelay/store"
 )
@@ -33,6 +40,8 @@ type Referrals interface {
 	OptOut(ctx context.Context, t store.Token) error
 	OptBack(ctx context.Context, t store.Token) error
 	Withdraw(ctx context.Context, id string) (store.Referral, error)
+	Erase(ctx context.Context, id string) (store.Referral, error)
+	SetProfile(ctx context.Context, id string, was, profile []byte) error
 }
 
 // Company is one company whose candidates come here.
@@ -54,7 +63,17 @@ type Options struct {
 	// Person is the keyed hash of an address; see store.Keys.Person.
 	Person func(company, address string) store.PersonHash
 	// Seal encrypts a profile for the referral; see store.Sealer.Seal.
-	Seal     func(referralID string, profile []byte) ([]byte, error)
+	Seal func(referralID string, profile []byte) ([]byte, error)
+	// Open decrypts it again, for the candidate's own data; see store.Sealer.Open.
+	// Without it there are no pages to see, correct and export them.
+	Open func(referralID string, box []byte) ([]byte, error)
+	// Mailer carries confirmations and receipts. Without it another address than
+	// the mail's is refused with an explanation, and there is no receipt by mail.
+	Mailer Mailer
+	// Offers and Issuer serve the link of a company (/c/<company>), which also
+	// needs a Mailer. Without them there is none.
+	Offers   Offers
+	Issuer   Issuer
 	Secret   []byte           // signs the nonces of forms; 32 octets
 	LinkLife time.Duration    // shown to the candidate; default 90 days
 	Now      func() time.Time // default time.Now
@@ -67,8 +86,12 @@ type Pages struct {
 	mux    *http.ServeMux
 	pages  *templates
 	views  *viewCounter
-	limits *limiter
+	limits *limiter // forms of a token
+	stops  *limiter // opt-outs of a token: its own, so that typing never spends it
+	mails  *limiter // mails for a token and to an address
+	firms  *limiter // mails for the link of a company
 	forms  *nonces
+	typed  *addresses
 }
 
 // New checks the options and returns the handler.
@@ -92,7 +115,12 @@ func New(o Options) (*Pages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	p := &Pages{o: o, pages: pages, forms: &nonces{secret: o.Secret, now: o.Now}, limits: newLimiter(o.Now)}
+	p := &Pages{o: o, pages: pages, forms: &nonces{secret: o.Secret, now: o.Now},
+		limits: newLimiter(o.Now, formsPerToken, formsRefill), stops: newLimiter(o.Now, formsPerToken, formsRefill),
+		mails: newLimiter(o.Now, mailsPerKey, mailsRefill), firms: newLimiter(o.Now, mailsPerFirm, firmRefill)}
+	if p.typed, err = newAddresses(o.Secret, o.Now); err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
 	p.views = newViewCounter(o.Now, p.countView)
 	p.routes()
 	return p, nil
@@ -111,22 +139,43 @@ func LinkPrefix(base *url.URL) string { return strings.TrimRight(base.String(), 
 
 func (p *Pages) routes() {
 	p.mux = http.NewServeMux()
-	p.mux.HandleFunc("GET /{$}", p.public("home"))
-	p.mux.HandleFunc("GET /about", p.public("about"))
-	p.mux.HandleFunc("GET /guide", p.public("guide"))
-	p.mux.HandleFunc("GET /style.css", p.style)
+	p.mux.HandleFunc("GET "+stylePath, p.style)
 	p.mux.HandleFunc("GET /seen/{view}", p.seen)
+	p.mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	p.mux.HandleFunc("GET /robots.txt", robots)
 	for _, lang := range []string{"", "/ja", "/en"} {
-		p.mux.HandleFunc("GET "+lang+"/r/{token}", p.withReferral(p.landing))
-		p.mux.HandleFunc("POST "+lang+"/r/{token}", p.withReferral(p.review))
-		p.mux.HandleFunc("POST "+lang+"/r/{token}/apply", p.withReferral(p.apply))
-		p.mux.HandleFunc("GET "+lang+"/r/{token}/done", p.withReferral(p.done))
-		p.mux.HandleFunc("POST "+lang+"/r/{token}/withdraw", p.withReferral(p.withdraw))
-		p.mux.HandleFunc("GET "+lang+"/r/{token}/stop", p.withReferral(p.stop))
-		p.mux.HandleFunc("POST "+lang+"/r/{token}/stop", p.withReferral(p.optOut))
-		p.mux.HandleFunc("POST "+lang+"/r/{token}/stop/undo", p.withReferral(p.optBack))
+		p.mux.HandleFunc("GET "+lang+"/{$}", p.public("home"))
+		p.mux.HandleFunc("GET "+lang+"/about", p.public("about"))
+		p.mux.HandleFunc("GET "+lang+"/guide", p.public("guide"))
+		p.mux.HandleFunc("GET "+lang+"/c/{company}", p.withCompany(p.askAddress))
+		p.mux.HandleFunc("POST "+lang+"/c/{company}", p.withCompany(p.mailLink))
+		link := lang + "/r/{token}"
+		p.mux.HandleFunc("GET "+link, p.withReferral(p.landing))
+		p.mux.HandleFunc("POST "+link, p.withReferral(p.review))
+		p.mux.HandleFunc("POST "+link+"/apply", p.withReferral(p.apply))
+		p.mux.HandleFunc("POST "+link+"/edit", p.withReferral(p.edit))
+		p.mux.HandleFunc("GET "+link+"/m/{code}", p.withReferral(p.confirmed))
+		p.mux.HandleFunc("GET "+link+"/done", p.withReferral(p.done))
+		p.mux.HandleFunc("POST "+link+"/withdraw", p.withReferral(p.withdraw))
+		p.mux.HandleFunc("GET "+link+"/stop", p.withStop(p.stop))
+		p.mux.HandleFunc("POST "+link+"/stop", p.withStop(p.optOut))
+		p.mux.HandleFunc("POST "+link+"/stop/undo", p.withStop(p.optBack))
+		if p.o.Open != nil {
+			p.mux.HandleFunc("GET "+link+"/data", p.withReferral(p.dataDoor))
+			p.mux.HandleFunc("POST "+link+"/data", p.withReferral(p.data))
+			p.mux.HandleFunc("POST "+link+"/data/save", p.withReferral(p.proven(p.saveData)))
+			p.mux.HandleFunc("POST "+link+"/data/json", p.withReferral(p.proven(p.exportJSON)))
+			p.mux.HandleFunc("POST "+link+"/data/text", p.withReferral(p.proven(p.exportText)))
+			p.mux.HandleFunc("POST "+link+"/data/erase", p.withReferral(p.proven(p.erase)))
+		}
 	}
 	p.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { p.failPage(w, r, http.StatusNotFound, "unknown") })
+}
+
+// robots keeps search engines from links that people publish by accident.
+func robots(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	io.WriteString(w, "User-agent: *\nDisallow: /\n")
 }
 
 // maxForm bounds the body of a form.
@@ -188,19 +237,36 @@ type visit struct {
 	company  Company
 	lang     string
 	prefix   string // path of the referral in the visitor's language
+	static   string // path of the company's link, where that was used
 }
 
 // withReferral finds the referral of the path. Unknown, void and foreign tokens
 // all get the same answer.
 func (p *Pages) withReferral(next func(http.ResponseWriter, *http.Request, *visit)) http.HandlerFunc {
+	return p.find(next, false)
+}
+
+// withStop is withReferral for the way to stop, which works for as long as the
+// link is known at all.
+func (p *Pages) withStop(next func(http.ResponseWriter, *http.Request, *visit)) http.HandlerFunc {
+	return p.find(next, true)
+}
+
+func (p *Pages) find(next func(http.ResponseWriter, *http.Request, *visit), evenExpired bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		token, err := store.ParseToken(r.PathValue("token"))
 		if err != nil {
 			p.failPage(w, r, http.StatusNotFound, "unknown")
 			return
 		}
-		referral, err := p.o.Referrals.Lookup(r.Context(), token)
+		v := p.anonymous(r)
+		v.token = token
+		v.prefix = root(r) + "/r/" + string(token)
+		v.referral, err = p.o.Referrals.Lookup(r.Context(), token)
 		switch {
+		case errors.Is(err, store.ErrExpired) && evenExpired:
+			next(w, r, v)
+			return
 		case errors.Is(err, store.ErrExpired):
 			p.failPage(w, r, http.StatusGone, "expired")
 			return
@@ -210,15 +276,27 @@ func (p *Pages) withReferral(next func(http.ResponseWriter, *http.Request, *visi
 		case err != nil:
 			p.trouble(w, r, "look up referral", err)
 			return
+		case v.referral.State == store.Erased:
+			p.failPage(w, r, http.StatusGone, "erased")
+			return
 		}
-		v := &visit{token: token, referral: referral, lang: language(r, referral.Language)}
+		v.lang = language(r, v.referral.Language)
 		if !p.owner(v, r) {
 			p.failPage(w, r, http.StatusNotFound, "unknown")
 			return
 		}
-		v.prefix = strings.TrimSuffix(r.URL.Path[:strings.Index(r.URL.Path, "/r/")], "/") + "/r/" + string(token)
 		next(w, r, v)
 	}
+}
+
+// root is the language's part of the path: "", "/ja" or "/en".
+func root(r *http.Request) string {
+	for _, lang := range []string{"/ja", "/en"} {
+		if strings.HasPrefix(r.URL.Path, lang+"/") {
+			return lang
+		}
+	}
+	return ""
 }
 
 // owner finds the referral's company. A host that belongs to other companies
@@ -247,14 +325,24 @@ func (p *Pages) hostOf(id string) string {
 
 // language is that of the path, else the given one, else the browser's.
 func language(r *http.Request, fallback string) string {
-	switch {
-	case strings.HasPrefix(r.URL.Path, "/en/"):
-		return "en"
-	case strings.HasPrefix(r.URL.Path, "/ja/"):
-		return "ja"
-	case fallback == "ja" || fallback == "en":
+	if lang := root(r); lang != "" {
+		return lang[1:]
+	}
+	if fallback == "ja" || fallback == "en" {
 		return fallback
-	case strings.HasPrefix(strings.ToLower(r.Header.Get("Accept-Language")), "en"):
+	}
+	return preferred(r.Header.Get("Accept-Language"))
+}
+
+// languages matches what browsers ask for; the first one is for all others.
+var languages = xlanguage.NewMatcher([]xlanguage.Tag{xlanguage.Japanese, xlanguage.English})
+
+// preferred is the better of our languages for an Accept-Language field.
+func preferred(accept string) string {
+	if len(accept) > 1000 {
+		return "ja"
+	}
+	if _, at := xlanguage.MatchStrings(languages, accept); at == 1 {
 		return "en"
 	}
 	return "ja"

@@ -47,12 +47,41 @@ type site struct {
 	server  *httptest.Server
 	browser *http.Client
 	log     *bytes.Buffer
+	mails   *postbox
 	token   store.Token
+}
+
+// postbox keeps the mails that the pages send.
+type postbox struct {
+	mu  sync.Mutex // guards the fields below
+	got []Mail
+	err error
+}
+
+func (b *postbox) Send(_ context.Context, m Mail) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return b.err
+	}
+	b.got = append(b.got, m)
+	return nil
+}
+
+// last is the newest mail, which must exist.
+func (b *postbox) last(t *testing.T) Mail {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.got) == 0 {
+		t.Fatal("no mail was sent")
+	}
+	return b.got[len(b.got)-1]
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, clock: &clock{at: time.Date(2026, 6, 1, 9, 0, 0, 0, time.UTC)}, log: &bytes.Buffer{}}
+	s := &site{t: t, clock: &clock{at: time.Date(2026, 6, 1, 9, 0, 0, 0, time.UTC)}, log: &bytes.Buffer{}, mails: &postbox{}}
 	secret := make([]byte, 32)
 	rand.Read(secret)
 	var err error
@@ -74,6 +103,7 @@ func newSite(t *testing.T) *site {
 		Companies: []Company{{ID: "c", Name: "株式会社サンプル", PublicURL: base}},
 		Agency:    Agency{"株式会社エージェント", "13-ユ-000000", "東京都千代田区1-1", "soudan@agency.example", "https://agency.example/privacy"},
 		Referrals: s.store, Person: s.keys.Person, Seal: sealer.Seal, Secret: secret, Now: s.clock.now,
+		Open: sealer.Open, Mailer: s.mails, Offers: s.store, Issuer: s.keys,
 		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
 	})
 	if err != nil {
@@ -158,7 +188,7 @@ func TestOptIn(t *testing.T) {
 	form.Set("nonce", nonceField.FindStringSubmatch(body)[1])
 	s.clock.pass(5 * time.Second)
 	status, body = s.do("POST", s.path()+"/apply", form)
-	if status != http.StatusOK || !strings.Contains(body, "お申し込みを受け付けました") || !strings.Contains(body, "optin-ja-1") {
+	if status != http.StatusOK || !strings.Contains(body, "お申し込みを受け付けました") || !strings.Contains(body, "optin-ja-2") {
 		t.Fatalf("done: %d %s", status, body)
 	}
 	if c := s.counts(); c.OptedIn != 1 || c.Counted != 1 {
@@ -195,7 +225,17 @@ func TestNoOptIn(t *testing.T) {
 	}{
 		{"no box", func(_ *site, f url.Values) []string { f.Del("hand_over"); return nil }, 422},
 		{"no age", func(_ *site, f url.Values) []string { f.Del("adult"); return nil }, 422},
-		{"another address", func(_ *site, f url.Values) []string { f.Set("mail", "hanako@mail.example"); return nil }, 422},
+		{"another address", func(_ *site, f url.Values) []string { f.Set("mail", "hanako@mail.example"); return nil }, 200},
+		{"another address, no mailer", func(s *site, f url.Values) []string {
+			s.pages.o.Mailer = nil
+			f.Set("mail", "hanako@mail.example")
+			return nil
+		}, 422},
+		{"another address, forged code", func(_ *site, f url.Values) []string {
+			f.Set("mail", "hanako@mail.example")
+			f.Set("code", strings.Repeat("a", 32))
+			return nil
+		}, 200},
 		{"no address", func(_ *site, f url.Values) []string { f.Del("mail"); return nil }, 422},
 		{"trap filled", func(_ *site, f url.Values) []string { f.Set("website", "x"); return nil }, 400},
 		{"no nonce", func(_ *site, f url.Values) []string { f.Del("nonce"); return nil }, 422},
@@ -327,7 +367,7 @@ func TestGuessingIsSlow(t *testing.T) {
 
 func TestEveryPageShowsWhoAndSendsNothingAway(t *testing.T) {
 	s := newSite(t)
-	for _, path := range []string{"/", "/about", "/guide", s.path(), "/en" + s.path(), s.path() + "/stop", "/r/none", "/nothing"} {
+	for _, path := range []string{"/", "/about", "/en/about", "/guide", "/c/c", s.path() + "/data", s.path(), "/en" + s.path(), s.path() + "/stop", "/r/none", "/nothing"} {
 		r, _ := http.NewRequest("GET", s.server.URL+path, nil)
 		res, err := s.browser.Do(r)
 		if err != nil {
@@ -403,9 +443,11 @@ func TestTextsAreComplete(t *testing.T) {
 func TestConsentTextsNeverChange(t *testing.T) {
 	for id, want := range map[string]string{
 		"optin-ja-1": "34e210d522f31864cfce98bbd5541b92238eea8af4739fa33a2685311c7bb6c7",
+		"optin-ja-2": "8cd557fcb5f6674b3aae50ba5a7879c1cd483034537860f81f3154e27afde409",
+		"optin-en-2": "9bcc66d4d1e78aac4b59ce51c8048ca169b8d0c665ac51099b88834bc35344d2",
 		"optin-en-1": "6fffae9b63292234804648cc08432bb246a3438926de99cf7f7ca82dd7cbbcb4",
 	} {
-		text, err := loadConsent(id[6:8], Agency{Name: "N", Licence: "L", Address: "A"})
+		text, err := loadConsent(id, Agency{Name: "N", Licence: "L", Address: "A"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,200 +6,200 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/smtp"
 	"os"
 	"path/filepath"
 	"text/template"
 	"time"
 
+	gosmtp "github.com/emersion/go-smtp"
+
 	"github.com/careerrelay/careerrelay/configs"
 	"github.com/careerrelay/careerrelay/rewrite"
 )
 
-//go:embed demo/careerrelay.yaml.tmpl demo/*.eml
-var demoFiles embed.FS
+//go:embed demo/*.eml
+var demoMails embed.FS
 
-// demoDomain is the sample company's own domain.
+//go:embed demo/careerrelay.yaml.tmpl
+var demoConfig string
+
+// demoDomain is the domain of the sample company.
 const demoDomain = "sample.example.jp"
 
-// demoCommand runs the whole product on this machine: relay, pages, and a mail
-// server with an inbox to look into. It sends four mails through the relay and
-// says what became of them.
+// demoCommand shows the whole product on one machine, with nothing to install.
 type demoCommand struct {
-	SMTP  string `help:"Where the relay takes mail." default:"127.0.0.1:2525" placeholder:"ADDRESS"`
-	Web   string `help:"Where the pages are." default:"127.0.0.1:8080" placeholder:"ADDRESS"`
+	SMTP  string `name:"smtp" help:"Where the relay takes mail." default:"127.0.0.1:2525" placeholder:"ADDRESS"`
+	Web   string `help:"Where the pages and the inbox are." default:"127.0.0.1:8080" placeholder:"ADDRESS"`
 	Admin string `help:"Where metrics and health are." default:"127.0.0.1:9090" placeholder:"ADDRESS"`
-	Data  string `help:"Folder that keeps referrals from one run to the next; a temporary one if not given." placeholder:"DIR"`
+	Data  string `help:"Folder that keeps the data; without it a temporary one." placeholder:"DIR"`
 	Once  bool   `help:"Stop after the four mails."`
 }
 
-// demo is a running demo.
-type demo struct {
-	command *demoCommand
-	t       *terminal
-	folder  string
-	box     *inbox
-	relay   *listeners
-	mail    net.Listener // of the mail server behind the relay
-}
-
 func (c *demoCommand) Run(t *terminal) error {
-	folder, remove, err := c.folder()
+	dir, remove, err := demoFolder(c.Data)
 	if err != nil {
 		return err
 	}
 	defer remove()
-	d := &demo{command: c, t: t, folder: folder, box: newInbox()}
-	log := slog.New(slog.NewTextHandler(t.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := d.start(log)
+	d, err := c.start(dir, t)
 	if err != nil {
 		return err
 	}
-	if err := d.show(t.ctx); err != nil {
-		return errors.Join(err, s.shutdown())
+	ctx, cancel := context.WithCancel(t.ctx)
+	defer cancel()
+	err = d.show(ctx, t)
+	if err != nil || c.Once {
+		cancel()
+	} else {
+		fmt.Fprintf(t.stdout, "\nSend mail of your own to %s, from an address at %s. Ctrl-C stops.\n", d.smtp, demoDomain)
 	}
-	if c.Once {
-		return s.shutdown()
-	}
-	return s.untilStopped(t.ctx)
+	err = errors.Join(err, d.server.untilStopped(ctx))
+	fmt.Fprintln(t.stdout, "Stopped.")
+	return err
 }
 
-// folder is where the demo's files go, and how to clean up.
-func (c *demoCommand) folder() (string, func(), error) {
-	if c.Data != "" {
-		if err := os.MkdirAll(c.Data, 0o700); err != nil {
-			return "", nil, fmt.Errorf("--data: %w", err)
-		}
-		return c.Data, func() {}, nil
+// demoFolder is where the demo keeps its data, and how to clean up.
+func demoFolder(asked string) (dir string, remove func(), err error) {
+	if asked != "" {
+		return asked, func() {}, os.MkdirAll(asked, 0o700)
 	}
-	folder, err := os.MkdirTemp("", "careerrelay-demo-")
-	if err != nil {
-		return "", nil, fmt.Errorf("make a folder for the demo: %w", err)
-	}
-	return folder, func() { os.RemoveAll(folder) }, nil
+	dir, err = os.MkdirTemp("", "careerrelay-demo-")
+	return dir, func() { os.RemoveAll(dir) }, err
+}
+
+// demo is a relay between a client and a mail server that are both ours.
+type demo struct {
+	server           *server
+	inspector        *inspector
+	box              *inbox
+	smtp, web, admin string // addresses, as they are
 }
 
 // start brings up the mail server, then the relay in front of it.
-func (d *demo) start(log *slog.Logger) (*server, error) {
-	c := d.command
-	var err error
-	listen := configs.Listen{SMTP: []configs.Address{configs.Address(c.SMTP)}, Web: configs.Address(c.Web), Admin: configs.Address(c.Admin)}
-	if d.relay, err = openListeners(listen); err != nil {
+func (c *demoCommand) start(dir string, t *terminal) (*demo, error) {
+	l, err := openListeners(configs.Listen{
+		SMTP: []configs.Address{configs.Address(c.SMTP)}, Web: configs.Address(c.Web), Admin: configs.Address(c.Admin),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w (--smtp, --web, --admin)", err)
+	}
+	d := &demo{box: newInbox(), smtp: l.smtp[0].Addr().String(), web: l.web.Addr().String(), admin: l.admin.Addr().String()}
+	l.smtp[0] = tapListener{l.smtp[0], d.box}
+	mail, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	config, err := d.configure(filepath.Join(dir, "careerrelay.yaml"), mail.Addr().String(), t)
+	if err != nil {
+		return nil, errors.Join(err, l.close(), mail.Close())
+	}
+	log := newLogger(t.stderr, config.Log)
+	page, err := newInboxPage(d.box, d.smtp, demoDomain, "http://"+d.web)
+	if err != nil {
+		return nil, errors.Join(err, l.close(), mail.Close())
+	}
+	if d.server, err = start(config, l, log, mount{"/demo/", page}); err != nil {
+		return nil, errors.Join(err, l.close(), mail.Close())
+	}
+	d.deliverTo(mail, log)
+	return d, nil
+}
+
+// configure writes and loads the demo's configuration.
+func (d *demo) configure(file, upstream string, t *terminal) (*configs.Config, error) {
+	var text bytes.Buffer
+	tmpl, err := template.New("configuration").Parse(demoConfig)
+	if err != nil {
 		return nil, err
 	}
-	if d.mail, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		return nil, errors.Join(err, d.relay.close())
-	}
-	config, err := d.configure()
+	err = tmpl.Execute(&text, map[string]string{"SMTP": d.smtp, "Web": d.web, "Admin": d.admin, "Domain": demoDomain, "Upstream": upstream})
 	if err != nil {
-		return nil, errors.Join(err, d.relay.close(), d.mail.Close())
+		return nil, err
 	}
-	page, err := newInboxPage(d.box, d.smtpAddress(), demoDomain, "http://"+d.webAddress()+"/r/")
-	if err != nil {
-		return nil, errors.Join(err, d.relay.close(), d.mail.Close())
+	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
+		return nil, fmt.Errorf("write the demo's configuration: %w", err)
 	}
-	d.relay.smtp[0] = tapListener{d.relay.smtp[0], d.box}
-	s, err := start(config, d.relay, log, mount{"/demo/", page})
-	if err != nil {
-		return nil, errors.Join(err, d.relay.close(), d.mail.Close())
+	if d.inspector, err = newInspector(t, file, ""); err != nil {
+		return nil, err
 	}
+	return configs.Load(file)
+}
+
+// deliverTo runs the mail server behind the relay. It stops after the relay has.
+func (d *demo) deliverTo(l net.Listener, log *slog.Logger) {
 	upstream := newDemoUpstream(d.box, log)
-	s.run("mail server", func() error {
-		if err := upstream.Serve(d.mail); err != nil && !errors.Is(err, net.ErrClosed) {
+	d.server.onStopLast("demo mail server", func(context.Context) error { return upstream.Close() })
+	d.server.run("demo mail server", func() error {
+		if err := upstream.Serve(l); !errors.Is(err, gosmtp.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
-	// Stopped after the relay's mail: messages in flight still arrive.
-	s.steps = append([]step{{"mail server", func(context.Context) error { return upstream.Close() }}}, s.steps...)
-	return s, nil
 }
 
-func (d *demo) smtpAddress() string { return d.relay.smtp[0].Addr().String() }
-func (d *demo) webAddress() string  { return d.relay.web.Addr().String() }
-
-// configure writes the demo's configuration file and loads it the way serve does.
-func (d *demo) configure() (*configs.Config, error) {
-	tmpl, err := template.ParseFS(demoFiles, "demo/careerrelay.yaml.tmpl")
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	err = tmpl.Execute(&b, map[string]string{
-		"SMTP": d.smtpAddress(), "Web": d.webAddress(), "Admin": d.relay.admin.Addr().String(),
-		"Domain": demoDomain, "Upstream": d.mail.Addr().String(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(d.folder, "careerrelay.yaml")
-	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
-		return nil, fmt.Errorf("write the demo's configuration: %w", err)
-	}
-	return configs.Load(path)
-}
-
-// show sends the sample mails through the real port and prints what arrived.
-func (d *demo) show(ctx context.Context) error {
-	names, err := fs.Glob(demoFiles, "demo/*.eml")
+// show sends the four mails through the relay and tells what became of each.
+func (d *demo) show(ctx context.Context, t *terminal) error {
+	fmt.Fprintf(t.stdout, "Career Relay demo\n  mail     %s\n  pages    http://%s/\n  inbox    http://%s/demo/inbox\n  metrics  http://%s/metrics\n",
+		d.smtp, d.web, d.web, d.admin)
+	names, err := fs.Glob(demoMails, "demo/*.eml")
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(d.t.stdout, "Four mails went from the sample company through the relay:")
 	for _, name := range names {
-		raw, err := demoFiles.ReadFile(name)
+		raw, err := demoMails.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		if err := d.send(ctx, crlf(raw)); err != nil {
-			return fmt.Errorf("send %s: %w", filepath.Base(name), err)
+		if err := d.showOne(ctx, t, raw); err != nil && ctx.Err() == nil {
+			return err
 		}
 	}
-	fmt.Fprintf(d.t.stdout, `
-Look into the inbox    http://%[1]s/demo/inbox
-Send a mail yourself   swaks --server %[2]s --from saiyo@%[3]s --to you@mail.example.com --data FILE.eml
-Metrics and health     http://%[4]s/metrics, /healthz, /readyz
-Stop with Ctrl-C.
-`, d.webAddress(), d.smtpAddress(), demoDomain, d.relay.admin.Addr())
 	return nil
 }
 
-// crlf gives each line the line end that SMTP wants.
-func crlf(raw []byte) []byte {
-	return bytes.ReplaceAll(bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
-}
-
-// send hands one mail to the relay and waits until it is in the inbox.
-func (d *demo) send(ctx context.Context, raw []byte) error {
-	m, err := rewrite.Parse(bytes.NewReader(raw), int64(len(raw)), rewrite.Limits{})
-	if err != nil {
-		return err
-	}
-	to, from := addressesIn(m.Values("To")), addressesIn(m.Values("From"))
-	if len(to) == 0 || len(from) == 0 {
-		return errors.New("the mail names no sender or recipient")
-	}
-	if err := smtp.SendMail(d.smtpAddress(), nil, from[0], to, raw); err != nil {
-		return err
-	}
+// showOne sends one mail and prints its fate in a few lines.
+func (d *demo) showOne(ctx context.Context, t *terminal, raw []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	a, err := d.box.wait(ctx, messageID(raw))
+	f, err := d.inspector.inspect(raw)
 	if err != nil {
 		return err
 	}
-	d.tell(d.t.stdout, a)
+	if err := d.send(f.reading, raw); err != nil {
+		return fmt.Errorf("send %q: %w", f.reading.Subject, err)
+	}
+	a, err := d.box.wait(ctx, messageID(raw))
+	if err != nil {
+		return fmt.Errorf("wait for %q: %w", f.reading.Subject, err)
+	}
+	why := fmt.Sprintf("rule %s, score %.1f", f.verdict.Rule, f.verdict.Score)
+	if f.verdict.Kind == rewrite.None {
+		why = f.verdict.Reason
+	}
+	fmt.Fprintf(t.stdout, "\n%s\n  %s (%s). %s\n", f.reading.Subject, f.verdict.Kind, why, a.did())
+	if link := linkIn(a.Raw, "http://"+d.web); link != "" {
+		fmt.Fprintf(t.stdout, "  open  %s\n", link)
+	}
+	fmt.Fprintf(t.stdout, "  see   http://%s/demo/inbox/%d\n", d.web, a.ID)
 	return nil
 }
 
-// tell prints one line about a mail, and the link to open.
-func (d *demo) tell(w io.Writer, a arrival) {
-	fmt.Fprintf(w, "\n  %s\n    %s\n", subjectOf(a.Raw), a.did())
-	if link := linkIn(a.Raw, "http://"+d.webAddress()+"/r/"); link != "" {
-		fmt.Fprintf(w, "    the candidate's link: %s\n", link)
+// send speaks SMTP with the relay, as any client would.
+func (d *demo) send(r rewrite.Reading, raw []byte) error {
+	c, err := gosmtp.Dial(d.smtp)
+	if err != nil {
+		return err
 	}
+	defer c.Close()
+	from, to := addressesIn(r.Header["From"]), addressesIn(r.Header["To"])
+	if len(from) == 0 || len(to) == 0 {
+		return errors.New("names no sender or no recipient")
+	}
+	if err := c.SendMail(from[0], to, bytes.NewReader(raw)); err != nil {
+		return err
+	}
+	return c.Quit()
 }

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -109,24 +110,16 @@ func subjectOf(raw []byte) string {
 
 // did says in a few words what the relay did to the message.
 func (a arrival) did() string {
-	inserted, traces := 0, 0
-	for _, p := range a.marked() {
-		switch p.Mark {
-		case "block":
-			inserted++
-		case "trace":
-			traces++
-		}
-	}
+	inserted, err := a.insertions()
 	switch {
 	case a.Before == nil:
 		return "Its original was not seen."
-	case inserted == 0 && traces == 0:
-		return "Passed on unchanged."
-	case inserted == 0:
+	case err != nil:
+		return "Changed otherwise than by insertions: " + err.Error()
+	case len(inserted) == 0:
 		return "Passed on unedited."
 	}
-	return fmt.Sprintf("Link inserted in %s.", count(inserted, "place", "places"))
+	return fmt.Sprintf("Link inserted in %s, proven byte for byte.", count(len(inserted), "part", "parts"))
 }
 
 // text is the plain text as a person reads it.
@@ -222,27 +215,31 @@ func linkIn(raw []byte, base string) string {
 }
 
 // marked is the raw message with what the relay added marked: the lines above
-// the client's first header field, and insertions in the text.
+// the client's first header field, and the insertions.
 func (a arrival) marked() []piece {
-	if a.Before == nil {
+	inserted, err := a.insertions()
+	if a.Before == nil || err != nil {
 		return []piece{{Text: readable(a.Raw)}}
 	}
-	inserted, err := rewrite.Compare(bytes.NewReader(a.Before), int64(len(a.Before)), bytes.NewReader(a.Raw), int64(len(a.Raw)))
-	if err != nil { // the proof says no: show it as it is
-		return []piece{{Text: readable(a.Raw)}}
-	}
-	top := a.traceEnd()
-	pieces := []piece{{Text: readable(a.Raw[:top]), Mark: "trace"}}
-	at := top
+	added := 0
 	for _, in := range inserted {
-		pieces = append(pieces, piece{Text: readable(a.Raw[at:in.Start])}, piece{Text: readable(a.Raw[in.Start:in.End]), Mark: "block"})
-		at = int(in.End)
+		added += int(in.Bytes)
 	}
-	return append(pieces, piece{Text: readable(a.Raw[at:])})
+	trace := min(max(len(a.Raw)-len(a.Before)-added, 0), len(a.Raw))
+	pieces := []piece{{Text: readable(a.Raw[:trace]), Mark: "trace"}}
+	at := trace
+	for _, in := range inserted {
+		start, end := max(int(in.Start), at), max(int(in.End), at)
+		pieces = append(pieces, piece{Text: readable(a.Raw[at:start])}, piece{Text: readable(a.Raw[start:end]), Mark: "block"})
+		at = end
+	}
+	return slices.DeleteFunc(append(pieces, piece{Text: readable(a.Raw[at:])}), func(p piece) bool { return p.Text == "" })
 }
 
-// traceEnd is where the lines end that the relay put on top.
-func (a arrival) traceEnd() int {
-	first, _, _ := bytes.Cut(a.Before, []byte("\n"))
-	return max(bytes.Index(a.Raw, first), 0)
+// insertions are found from the outside, as "careerrelay prove" finds them.
+func (a arrival) insertions() ([]rewrite.Inserted, error) {
+	if a.Before == nil {
+		return nil, nil
+	}
+	return rewrite.Compare(bytes.NewReader(a.Before), int64(len(a.Before)), bytes.NewReader(a.Raw), int64(len(a.Raw)))
 }

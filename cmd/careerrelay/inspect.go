@@ -31,7 +31,7 @@ type inspector struct {
 // inspected is a company, ready to judge mail.
 type inspected struct {
 	configs.Company
-	agency string
+	agency configs.Agency
 	base   *url.URL
 }
 
@@ -89,7 +89,7 @@ func (ins *inspector) addSample(publicURL string) error {
 func (ins *inspector) add(config *configs.Config, company configs.Company) *inspected {
 	base := company.PublicURL.URL
 	ins.hosts = append(ins.hosts, base.Host)
-	return &inspected{Company: company, agency: config.Agency.Name, base: &base}
+	return &inspected{Company: company, agency: config.Agency, base: &base}
 }
 
 // inspect does with a mail what the relay does between accept and forward. The

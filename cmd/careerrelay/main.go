@@ -27,8 +27,8 @@ func main() {
 
 // commands is the command line.
 type commands struct {
-	Demo    demoCommand    `cmd:"" help:"Run the whole product on this machine, with an inbox to look into."`
 	Serve   serveCommand   `cmd:"" help:"Run the relay."`
+	Demo    demoCommand    `cmd:"" help:"Show the whole product on this machine: relay, pages, inbox, four mails."`
 	Check   checkCommand   `cmd:"" help:"Check a configuration file and name every mistake."`
 	Sample  sampleCommand  `cmd:"" help:"Print a configuration to start from."`
 	Explain explainCommand `cmd:"" help:"Say what the relay would do with a mail, why, and show the edit."`

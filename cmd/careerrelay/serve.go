@@ -60,7 +60,7 @@ type server struct {
 	sealer    *store.Sealer
 	stampKey  []byte
 	pageKey   []byte
-	upstreams *upstreams
+	upstreams upstreams // of the current configuration; changed by open and apply alone
 	extra     []mount
 	store     *bolt.Store
 	proxy     *smtp.Proxy
@@ -90,8 +90,7 @@ func (s *server) front() http.Handler {
 // start opens the store and runs the relay on the listeners. If it fails, it
 // stops what it started; the listeners stay the caller's.
 func start(config *configs.Config, l *listeners, log *slog.Logger, extra ...mount) (*server, error) {
-	s := &server{extra: extra, life: newLife(log), config: config, registry: prometheus.NewRegistry(), upstreams: newUpstreams()}
-	s.onStop("upstreams", s.upstreams.close)
+	s := &server{extra: extra, life: newLife(log), config: config, registry: prometheus.NewRegistry()}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := s.open(); err != nil {
@@ -119,13 +118,23 @@ func (s *server) open() error {
 	s.pages.Store(pages)
 	links := newLinkBook(s.config)
 	s.links.Store(&links)
-	options, err := s.proxyOptions(s.config)
+	hostname, err := hostnameOf(s.config)
 	if err != nil {
 		return err
 	}
-	if s.proxy, err = smtp.New(options); err != nil {
+	ups, err := s.upstreams.next(s.config, hostname)
+	if err != nil {
 		return err
 	}
+	options, err := s.proxyOptions(s.config, ups, hostname)
+	if err == nil {
+		s.proxy, err = smtp.New(options)
+	}
+	if err != nil {
+		return errors.Join(err, s.upstreams.discard(ups))
+	}
+	s.upstreams = ups
+	s.onStop("upstreams", func(context.Context) error { return s.proxy.Close() })
 	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
 	return nil
 }
@@ -244,26 +253,43 @@ func (s *server) shutdown() error {
 
 // apply takes a new configuration into use: all that can fail first.
 func (s *server) apply(c *configs.Config) error {
-	companies, err := s.companies(c)
-	if err != nil {
-		return err
-	}
 	pages, err := s.newPages(c)
 	if err != nil {
 		return err
 	}
 	certificate, err := c.TLSConfig()
+	if err == nil {
+		err = s.applyCompanies(c)
+	}
+	if err != nil {
+		pages.Close()
+		return err
+	}
+	s.tls.Store(certificate)
+	s.pages.Swap(pages).Close()
+	return nil
+}
+
+func (s *server) applyCompanies(c *configs.Config) error {
+	hostname, err := hostnameOf(c)
+	if err != nil {
+		return err
+	}
+	ups, err := s.upstreams.next(c, hostname)
 	if err != nil {
 		return err
 	}
 	links, old := newLinkBook(c), s.links.Load()
 	s.links.Store(&links) // SetCompanies asks for them
-	if err := s.proxy.SetCompanies(companies); err != nil {
-		s.links.Store(old)
-		return err
+	companies, err := s.companies(c, ups, hostname)
+	if err == nil {
+		err = s.proxy.SetCompanies(companies)
 	}
-	s.pages.Store(pages)
-	s.tls.Store(certificate)
+	if err != nil {
+		s.links.Store(old)
+		return errors.Join(err, s.upstreams.discard(ups))
+	}
+	s.upstreams = ups
 	return nil
 }
 

@@ -1,43 +1,63 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/careerrelay/careerrelay/configs"
 	"github.com/careerrelay/careerrelay/smtp"
 )
 
-// upstreams holds the connections to mail servers across reloads: a company
-// whose servers and login did not change keeps what it has.
-type upstreams struct {
-	mu   sync.Mutex // guards open
-	open map[string]*smtp.Upstream
+// upstreams are the mail servers behind the companies of a configuration, by
+// what makes them the same. The relay closes those that no company has any more.
+type upstreams map[string]*smtp.Upstream
+
+// next makes the upstreams of a configuration. A company whose servers and login
+// did not change keeps the connections it has.
+func (u upstreams) next(c *configs.Config, hostname string) (upstreams, error) {
+	next := upstreams{}
+	for i := range c.Companies {
+		company := &c.Companies[i]
+		o, err := upstreamOptions(company, c.Timeouts, hostname)
+		if err == nil {
+			err = next.add(u, upstreamKey(company, o), o)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("company %q: upstream: %w", company.ID, err), u.discard(next))
+		}
+	}
+	return next, nil
 }
 
-func newUpstreams() *upstreams { return &upstreams{open: map[string]*smtp.Upstream{}} }
-
-// get returns the company's upstream, made on first use.
-func (u *upstreams) get(c *configs.Company, t configs.Timeouts, hostname string) (*smtp.Upstream, error) {
-	o, err := upstreamOptions(c, t, hostname)
-	if err != nil {
-		return nil, err
-	}
-	key := upstreamKey(c, o)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if up := u.open[key]; up != nil {
-		return up, nil
+func (u upstreams) add(old upstreams, key string, o smtp.UpstreamOptions) error {
+	if up := old[key]; up != nil {
+		u[key] = up
+		return nil
 	}
 	up, err := smtp.NewUpstream(o)
 	if err != nil {
-		return nil, fmt.Errorf("upstream: %w", err)
+		return err
 	}
-	u.open[key] = up
-	return up, nil
+	u[key] = up
+	return nil
+}
+
+// discard closes what next has and u has not: next is not taken into use.
+func (u upstreams) discard(next upstreams) error {
+	var problems []error
+	for key, up := range next {
+		if u[key] == nil {
+			problems = append(problems, up.Close())
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// of is the upstream of a company.
+func (u upstreams) of(c *configs.Company, t configs.Timeouts, hostname string) (*smtp.Upstream, error) {
+	o, err := upstreamOptions(c, t, hostname)
+	return u[upstreamKey(c, o)], err
 }
 
 // upstreamKey names what makes two upstreams the same. The password is read anew
@@ -61,15 +81,4 @@ func upstreamOptions(c *configs.Company, t configs.Timeouts, hostname string) (s
 		o.Auth = smtp.PlainAuth(c.UpstreamAuth.User, c.UpstreamAuth.Password.Read)
 	}
 	return o, nil
-}
-
-// close ends all connections.
-func (u *upstreams) close(context.Context) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	var problems []error
-	for _, up := range u.open {
-		problems = append(problems, up.Close())
-	}
-	return errors.Join(problems...)
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/careerrelay/careerrelay/configs"
@@ -16,12 +17,8 @@ import (
 )
 
 // proxyOptions is the configuration in the words of package smtp.
-func (s *server) proxyOptions(c *configs.Config) (smtp.Options, error) {
-	companies, err := s.companies(c)
-	if err != nil {
-		return smtp.Options{}, err
-	}
-	hostname, err := hostnameOf(c)
+func (s *server) proxyOptions(c *configs.Config, ups upstreams, hostname string) (smtp.Options, error) {
+	companies, err := s.companies(c, ups, hostname)
 	if err != nil {
 		return smtp.Options{}, err
 	}
@@ -48,6 +45,9 @@ func (s *server) proxyOptions(c *configs.Config) (smtp.Options, error) {
 	return o, nil
 }
 
+// hostnameOf is the name of this host in SMTP. Upstreams want a full one (RFC
+// 5321, section 2.3.5); a system that knows only a short name gets the domain
+// that Postfix would give it.
 func hostnameOf(c *configs.Config) (string, error) {
 	if c.Hostname != "" {
 		return c.Hostname, nil
@@ -56,20 +56,19 @@ func hostnameOf(c *configs.Config) (string, error) {
 	if err != nil || name == "" {
 		return "", fmt.Errorf("find the name of this host: %w; set hostname", err)
 	}
+	if !strings.Contains(name, ".") {
+		name += ".localdomain"
+	}
 	return name, nil
 }
 
 // companies is the companies of a configuration, with rules compiled and
 // upstreams ready to be dialled.
-func (s *server) companies(c *configs.Config) ([]smtp.Company, error) {
-	hostname, err := hostnameOf(c)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([]smtp.Company, error) {
 	var all []smtp.Company
 	for i := range c.Companies {
 		one := &c.Companies[i]
-		up, err := s.upstreams.get(one, c.Timeouts, hostname)
+		up, err := ups.of(one, c.Timeouts, hostname)
 		if err != nil {
 			return nil, fmt.Errorf("company %q: %w", one.ID, err)
 		}
@@ -78,7 +77,7 @@ func (s *server) companies(c *configs.Config) ([]smtp.Company, error) {
 			Networks: prefixes(one.Accept.Networks), Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
 			Mode: smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
 			Block: func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
-				return one.Block(c.Agency.Name, v, link, optOut)
+				return one.Block(c.Agency, v, link, optOut)
 			},
 			DKIM: smtp.DKIM(one.DKIM), Recipients: smtp.Recipients(one.Recipients),
 			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Window: time.Duration(one.Burst.Window)},

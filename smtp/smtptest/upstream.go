@@ -24,6 +24,7 @@ type Options struct {
 	Faults  map[Point]Fault
 	MidBody int64 // [1000]
 	Discard bool  // keep no message texts
+	Narrow  bool  // small socket buffers: a client soon notices that nothing is read
 }
 
 // Extensions is what an upstream of our days announces.
@@ -223,6 +224,9 @@ func (u *Upstream) accept() {
 		c, err := u.listener.Accept()
 		if err != nil {
 			return
+		}
+		if tcp, ok := c.(*net.TCPConn); ok && u.o.Narrow {
+			tcp.SetReadBuffer(16 << 10)
 		}
 		stopped := false
 		u.note(func() {

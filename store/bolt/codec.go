@@ -26,9 +26,10 @@ var (
 	bucketIntros     = []byte("intros")     // company, number → store.Introduction
 	bucketCandidates = []byte("candidates") // candidate hash → id of the referral that counts (first_company)
 	bucketOutbox     = []byte("outbox")     // number → store.Delivery
+	bucketHeld       = []byte("held")       // SHA-256 of a code → heldRecord
 
 	buckets = [][]byte{bucketMeta, bucketReferrals, bucketLinks, bucketPersons, bucketSuppressed, bucketCompanies,
-		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox}
+		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld}
 )
 
 // appendOnly buckets get their keys in rising order, so their pages are filled
@@ -148,8 +149,16 @@ func (d *consentRecord) consent() *store.Consent {
 // personRecord leads from a person of a company to the one referral, or says
 // that there was one and the person had it erased.
 type personRecord struct {
-	ID     string `json:"i,omitempty"`
-	Erased bool   `json:"e,omitempty"`
+	ID      string `json:"i,omitempty"`
+	Erased  bool   `json:"e,omitempty"`
+	Counted bool   `json:"n,omitempty"` // an erased referral of this person counts already
+}
+
+// heldRecord is a store.Held on disk.
+type heldRecord struct {
+	Referral string         `json:"r"`
+	Consent  *consentRecord `json:"c,omitempty"` // nil once released
+	Until    micros         `json:"u"`
 }
 
 // companyRecord holds a company's totals.

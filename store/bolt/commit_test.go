@@ -91,7 +91,7 @@ func TestGroupFailureStaysWithItsFunction(t *testing.T) {
 		{"fails before writing", func(*txn) error { return errBusiness }, errBusiness},
 		{"fails after writing", func(t *txn) error { return errors.Join(putKey("bad")(t), errBusiness) }, errBusiness},
 		{"panics", func(t *txn) error { putKey("bad")(t); panic("boom") }, store.ErrUnavailable},
-		{"nil map", func(t *txn) error { var m map[string]int; m["x"] = 1; return nil }, store.ErrUnavailable},
+		{"dereferences nil", func(*txn) error { var s *Store; s.path = ""; return nil }, store.ErrUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := openTest(t, dbPath(t), Options{})

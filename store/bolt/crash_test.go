@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -49,6 +48,7 @@ func TestDamage(t *testing.T) {
 	}
 	for name, spoil := range spoilers {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path := dbPath(t)
 			writeFile(t, path, spoil(append([]byte(nil), good...)))
 			writeFile(t, path+".id", readFile(t, pristine+".id"))
@@ -166,11 +166,14 @@ func use(s *Store) error {
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return fmt.Errorf("referral %d: %w", i, err)
 		}
+		if i%8 != 0 {
+			continue
+		}
 		if err := s.View(ctx, o.Token, true); err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("view %d: %w", i, err)
 		}
 	}
-	for i := range 50 {
+	for i := range 10 {
 		if _, err := s.Offer(ctx, testOffer(400+i)); err != nil && !errors.Is(err, store.ErrUnavailable) {
 			return fmt.Errorf("offer %d: %w", i, err)
 		}
@@ -228,9 +231,6 @@ func TestKill(t *testing.T) {
 func checkAfterKill(t *testing.T, path string, round, acknowledged int) {
 	t.Helper()
 	s, err := Open(path, Options{})
-	if errors.Is(err, fs.ErrNotExist) && acknowledged == 0 {
-		return
-	}
 	if err != nil {
 		t.Fatalf("round %d: %v", round, err)
 	}

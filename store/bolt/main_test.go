@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 // hangGuard makes a helper process that hangs fail, with its stacks.
-func hangGuard() { time.AfterFunc(30*time.Second, func() { panic("hangs") }) }
+func hangGuard() { time.AfterFunc(2*time.Minute, func() { panic("hangs") }) }
 
 func exitCode(err error) int {
 	if err != nil {

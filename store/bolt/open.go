@@ -27,6 +27,7 @@ package bolt
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -153,12 +154,27 @@ func (s *Store) open(steps []migration) error {
 		if err := s.admit(known, id); err != nil {
 			return err
 		}
-		return s.migrate(id, steps)
+		if err := s.migrate(id, steps); err != nil {
+			return err
+		}
+		return s.continueIDs()
 	})
 	if err != nil {
 		s.release()
 	}
 	return err
+}
+
+func (s *Store) continueIDs() error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketReferrals)
+		if b == nil {
+			return damaged("bucket %s is missing", bucketReferrals)
+		}
+		last, _ := b.Cursor().Last()
+		s.ids.After(hex.EncodeToString(last))
+		return nil
+	})
 }
 
 // prepare decides from the files in the folder whether to create, to open or to
@@ -276,16 +292,14 @@ func (s *Store) bboltOptions() *bbolt.Options {
 
 // openError says in words what bbolt's errors mean to an operator.
 func (s *Store) openError(err error) error {
-	var p panicked
+	var path *fs.PathError
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, &path):
+		return err
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("%w (waited %v): stop it, or let it do the work", ErrHeld, s.opt.Timeout)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch), errors.As(err, &p):
-		return fmt.Errorf("%w: restore a backup (the file was left as it is): %w", store.ErrUnavailable, err)
 	}
-	return err
+	return fmt.Errorf("%w: restore a backup (the file was left as it is): %w", store.ErrUnavailable, err)
 }
 
 // Close commits what waits, refuses what comes later, and lets go of the file.

@@ -159,7 +159,7 @@ func TestCreationRace(t *testing.T) {
 	results := make(chan result)
 	for range 4 {
 		go func() {
-			s, err := Open(path, Options{Timeout: 100 * time.Millisecond})
+			s, err := Open(path, Options{Timeout: 500 * time.Millisecond})
 			results <- result{s, err}
 		}()
 	}

@@ -92,6 +92,21 @@ func (t *txn) recall(r *row) (told bool, err error) {
 	return told, err
 }
 
+// deleteLetters deletes dead letters of events before a time.
+func (t *txn) deleteLetters(before time.Time) (int64, error) {
+	var old []int64
+	err := t.deliveries(func(d store.Delivery) error {
+		if d.Dead && d.At.Before(before) {
+			old = append(old, d.ID)
+		}
+		return nil
+	})
+	for _, id := range old {
+		err = errors.Join(err, t.delete(bucketOutbox, deliveryKey(id)))
+	}
+	return int64(len(old)), err
+}
+
 // Claim implements store.Outbox.
 func (s *Store) Claim(ctx context.Context, limit int, lease time.Duration) ([]store.Delivery, error) {
 	var got []store.Delivery

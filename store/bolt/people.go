@@ -127,7 +127,7 @@ func (s *Store) Withdraw(ctx context.Context, id string) (store.Referral, error)
 		if err := r.Withdraw(now, s.opt.Cooling); err != nil {
 			return err
 		}
-		return errors.Join(s.takeBack(t, r, before, store.RecordWithdrawal, now), t.saveRow(r),
+		return errors.Join(t.dropHeld(r.ID), s.takeBack(t, r, before, store.RecordWithdrawal, now), t.saveRow(r),
 			t.count(r, now, counters{Withdrawn: 1}), s.announce(t, r, store.EventWithdrawn, now))
 	})
 	return r, wrap("withdraw", err)
@@ -185,7 +185,7 @@ func (s *Store) erase(t *txn, r *row, now time.Time) error {
 			return err
 		}
 	}
-	return errors.Join(t.forget(r, before, true), t.saveRow(r))
+	return errors.Join(t.dropHeld(r.ID), t.forget(r, before, true), t.saveRow(r))
 }
 
 // forget cuts every way from a person or a link to the row. mark leaves a sign
@@ -199,7 +199,11 @@ func (t *txn) forget(r *row, before store.Referral, mark bool) error {
 	r.links = nil
 	key := personKey(before.Company, before.Test, before.Person)
 	if mark && !before.Test {
-		return t.save(bucketPersons, key, personRecord{Erased: true})
+		var p personRecord
+		if _, err := t.load(bucketPersons, key, &p); err != nil {
+			return err
+		}
+		return t.save(bucketPersons, key, personRecord{Erased: true, Counted: p.Counted || r.Counted})
 	}
 	return t.delete(bucketPersons, key)
 }

@@ -33,7 +33,28 @@ func (s *Store) Purge(ctx context.Context, keep store.Retention) (store.Purged, 
 			return total, wrap("purge", err)
 		}
 	}
+	if err := s.purgeWaiting(ctx, keep, &total); err != nil {
+		return total, wrap("purge", err)
+	}
 	return total, wrap("purge", s.purgeRecords(ctx, keep, &total))
+}
+
+// purgeWaiting deletes consents whose confirmation never came, and old dead
+// letters.
+func (s *Store) purgeWaiting(ctx context.Context, keep store.Retention, total *store.Purged) error {
+	var held, letters int64
+	err := s.update(ctx, func(t *txn) error {
+		now := s.now()
+		var err1, err2 error
+		held, err1 = t.deleteHeld(func(h heldRecord) bool { return !now.Before(h.Until.time()) })
+		letters, err2 = t.deleteLetters(now.Add(-keep.Letters))
+		return errors.Join(err1, err2)
+	})
+	if err == nil {
+		total.Held += held
+		total.Letters += letters
+	}
+	return err
 }
 
 // duePage returns the ids of a page's referrals that retention would change, and

@@ -434,8 +434,10 @@ func reopening(f *fixture) {
 	if again := f.mustOffer(o); again.ID != before.ID {
 		f.t.Error("retry after reopening made another referral")
 	}
-	if next := f.mustOffer(f.offer("c", message(3), person(3))); next.ID == before.ID {
-		f.t.Error("an id was used twice")
+	f.reopen()
+	f.clock.add(-time.Hour) // the clock was set back meanwhile
+	if next := f.mustOffer(f.offer("c", message(3), person(3))); next.ID <= f.id(out) {
+		f.t.Error("ids do not go on")
 	}
 }
 

@@ -569,3 +569,133 @@ func unknownIDs(f *fixture) {
 		f.wantErr(name, err, store.ErrNotFound)
 	}
 }
+
+func doubleOptIn(f *fixture) {
+	o := f.sent("c", message(1), person(1))
+	hold := func(until time.Duration) store.Token {
+		f.t.Helper()
+		code := store.NewToken()
+		f.must("hold", f.s.Hold(f.ctx, store.Held{Code: code, Referral: f.id(o), Consent: f.consent(), Until: f.clock.now().Add(until)}))
+		return code
+	}
+	late, code := hold(time.Hour), hold(48*time.Hour)
+	f.wantState(o, store.Sent) // nothing happens before the confirmation
+	f.wantCredits("c", 0, 0, 0)
+	if list, err := f.s.Deliveries(f.ctx); err != nil || len(list) != 0 {
+		f.t.Errorf("handed over before the confirmation: %d, %v", len(list), err)
+	}
+	f.reopen()
+	f.clock.add(time.Hour)
+	_, err := f.s.Release(f.ctx, late)
+	f.wantErr("release too late", err, store.ErrExpired)
+	_, err = f.s.Release(f.ctx, store.NewToken())
+	f.wantErr("release an unknown code", err, store.ErrNotFound)
+	_, err = f.s.Lookup(f.ctx, code)
+	f.wantErr("a code is no link", err, store.ErrNotFound)
+	for range 2 { // opening the link twice is no error
+		r, err := f.s.Release(f.ctx, code)
+		f.must("release", err)
+		if r.State != store.OptedIn || !r.Counted || !bytes.Equal(r.Consent.Profile, []byte{0, 1, 2, 255}) ||
+			!r.Consent.At.Equal(store.Clock(start)) {
+			f.t.Errorf("released: %s, counted %v", r.State, r.Counted)
+		}
+	}
+	f.wantCredits("c", 1, 0, 0)
+	f.clock.add(time.Hour)
+	other := hold(30 * 24 * time.Hour)
+	_, err = f.s.Withdraw(f.ctx, f.id(o))
+	f.must("withdraw", err)
+	for _, c := range []store.Token{code, other} {
+		_, err = f.s.Release(f.ctx, c)
+		f.wantErr("release after the withdrawal", err, store.ErrNotFound)
+	}
+	hold(time.Minute)
+	f.clock.add(time.Minute)
+	f.wantPurged(store.Purged{Held: 1})
+	f.wantErr("hold for nobody", f.s.Hold(f.ctx, store.Held{Code: code, Referral: "x", Until: f.clock.now()}), store.ErrNotFound)
+}
+
+func asked(f *fixture) {
+	o := f.sent("c", message(1), person(1))
+	again := f.offer("c", message(2), person(1))
+	_, err := f.s.Offer(f.ctx, again)
+	f.wantErr("another message", err, store.ErrOffered)
+	f.must("opt out", f.s.OptOut(f.ctx, o.Token))
+	again.Asked = true
+	r := f.mustOffer(again)
+	if r.ID != f.id(o) || r.State != store.Sent || !r.OptedOut {
+		f.t.Errorf("asked: %v, opted out %v", r, r.OptedOut)
+	}
+	_, err = f.s.Offer(f.ctx, f.offer("c", message(3), person(1)))
+	f.wantErr("a message after the opt-out", err, store.ErrSuppressed)
+	f.clock.add(store.DefaultLinkLife)
+	f.wantPurged(store.Purged{Expired: 1})
+	third := f.offer("c", message(3), person(1))
+	third.Asked = true
+	if r := f.mustOffer(third); r.State != store.Offered {
+		f.t.Errorf("asked after expiry: %s", r.State)
+	}
+	f.must("confirm", f.s.Confirm(f.ctx, third.Token))
+	f.wantState(third, store.Sent)
+	if n := f.counts("c").Sent; n != 1 {
+		f.t.Errorf("sent: %d referrals", n)
+	}
+	_, err = f.s.OptIn(f.ctx, third.Token, f.consent())
+	f.must("opt in", err)
+	f.wantCredits("c", 1, 0, 0)
+
+	stranger := f.offer("c", message(4), person(4))
+	stranger.Asked = true
+	f.must("suppress", f.s.Suppress(f.ctx, "c", stranger.Person))
+	if r := f.mustOffer(stranger); !r.OptedOut {
+		f.t.Error("the referral does not know of the opt-out")
+	}
+	var last error
+	for i := range 100 { // asking cannot make a record grow without end
+		o := f.offer("c", message(1000+i), person(4))
+		o.Asked = true
+		_, last = f.s.Offer(f.ctx, o)
+	}
+	f.wantErr("ask a hundred times", last, store.ErrOffered)
+}
+
+func askedAfterErasure(f *fixture) {
+	counted, not := f.optedIn("c", message(1), person(1)), f.sent("c", message(2), person(2))
+	f.clock.add(store.DefaultCooling)
+	for _, o := range []store.Offer{counted, not} {
+		_, err := f.s.Erase(f.ctx, f.id(o))
+		f.must("erase", err)
+	}
+	f.wantCredits("c", 1, 0, 0)
+	for i := range 2 {
+		o := f.offer("c", message(10+i), person(1+i))
+		o.Asked = true
+		f.mustOffer(o)
+		r, err := f.s.OptIn(f.ctx, o.Token, f.consent())
+		f.must("opt in anew", err)
+		if r.Counted != (i == 1) {
+			f.t.Errorf("person %d: counted %v", 1+i, r.Counted)
+		}
+		_, err = f.s.Erase(f.ctx, r.ID)
+		f.must("erase again", err)
+	}
+	f.wantCredits("c", 1, 0, 0) // the second one's count was reversed
+	o := f.offer("c", message(20), person(1))
+	o.Asked = true
+	f.mustOffer(o)
+	if r, err := f.s.OptIn(f.ctx, o.Token, f.consent()); err != nil || r.Counted {
+		f.t.Errorf("third time: counted %v, %v", r.Counted, err)
+	}
+}
+
+func foreignToken(f *fixture) {
+	a := f.sent("c", message(1), person(1))
+	b := f.offer("c", message(2), person(2))
+	b.Token = a.Token
+	if _, err := f.s.Offer(f.ctx, b); err == nil || errors.Is(err, store.ErrUnavailable) {
+		f.t.Errorf("got %v", err)
+	}
+	f.wantState(a, store.Sent)
+	b.Token = f.keys.Token("c", message(2), person(2))
+	f.mustOffer(b)
+}

@@ -84,6 +84,10 @@ func Run(t *testing.T, open Open) {
 		{"outbox", outbox},
 		{"outbox after a withdrawal", outboxRecall},
 		{"unknown ids", unknownIDs},
+		{"double opt-in", doubleOptIn},
+		{"asked for by the person", asked},
+		{"asked for after an erasure", askedAfterErasure},
+		{"a token of another referral", foreignToken},
 	} {
 		t.Run(c.name, func(t *testing.T) { run(t, open, Options{Outbox: true}, c.test) })
 	}
