@@ -15,7 +15,7 @@ import (
 const builtin = "builtin:"
 
 // Files are the files that decide what the relay does and are read again on a
-// reload: the configuration, the certificate and the rule files it names.
+// reload: the configuration, and the certificate, rule and wording files it names.
 func (c *Config) Files() []string {
 	files := []string{c.file}
 	for _, p := range []Path{c.TLS.Cert, c.TLS.Key, c.TLS.ClientCA} {
@@ -28,6 +28,9 @@ func (c *Config) Files() []string {
 			if !strings.HasPrefix(rule, builtin) {
 				files = append(files, resolve(filepath.Dir(c.file), rule))
 			}
+		}
+		for _, wording := range company.WordingFiles {
+			files = append(files, c.Path(wording))
 		}
 	}
 	slices.Sort(files)

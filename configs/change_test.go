@@ -14,7 +14,7 @@ func TestNeedsRestart(t *testing.T) {
 		want      []string
 	}{
 		{"mode: insert", "mode: off", nil},
-		{"name: 株式会社サンプル\n    domains", "name: 別\n    domains", nil},
+		{"name: 株式会社サンプル\n    name_en", "name: 別\n    name_en", nil},
 		{"127.0.0.1:9090", "127.0.0.1:9091", []string{"listen"}},
 		{"secret_file: data/secret", "secret_file: data/other\nbare_newline: reject", []string{"secret_file", "bare_newline"}},
 	}

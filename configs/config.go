@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/careerrelay/careerrelay/rewrite"
 )
 
 //go:generate go test -run "^(TestSchema|TestReference)" -update .
@@ -91,6 +93,8 @@ type TLS struct {
 type Agency struct {
 	// Legal name.
 	Name string `yaml:"name" jsonschema:"required"`
+	// Name in Latin letters, for English mails; without it name is used, which a mail in US-ASCII cannot carry.
+	NameEN string `yaml:"name_en"`
 	// Number of the licence for fee-charging employment placement, such as 13-ユ-123456.
 	Licence Licence `yaml:"licence" jsonschema:"required"`
 	// Postal address.
@@ -168,6 +172,8 @@ type Company struct {
 	ID ID `yaml:"id" jsonschema:"required"`
 	// Name as candidates know it.
 	Name string `yaml:"name" jsonschema:"required"`
+	// Name in Latin letters, for English mails; without it name is used, which a mail in US-ASCII cannot carry.
+	NameEN string `yaml:"name_en"`
 	// Mail domains of the company, subdomains included. Own addresses are never candidates.
 	Domains []Domain `yaml:"domains" jsonschema:"required"`
 	// Web address that links begin with; best a host of the company's own.
@@ -185,8 +191,12 @@ type Company struct {
 	Rules []string `yaml:"rules"`
 	// Ids of the rules that may insert; empty for all. The others only count.
 	Release []string `yaml:"release"`
-	// Wording of the block: short, standard or warm. A rule may ask for another.
-	Wording Wording `yaml:"wording"`
+	// Wording of the block: short, standard, warm, or one of wording_files. A rule may ask for another;
+	// a language that lacks it takes its standard.
+	Wording string `yaml:"wording"`
+	// Files with wordings of your own, in the form of the shipped ones ("careerrelay sample --wordings ja");
+	// the same id replaces a shipped one.
+	WordingFiles []Path `yaml:"wording_files"`
 	// Test mode: links work, nothing is ever counted.
 	Test bool `yaml:"test"`
 	// What happens to mail that is signed already, where an edit would break the signature:
@@ -197,6 +207,9 @@ type Company struct {
 	Recipients Recipients `yaml:"recipients"`
 	// Guard against a run of links that nobody meant.
 	Burst Burst `yaml:"burst"`
+
+	wordings Wordings
+	compiled *rewrite.Rules
 }
 
 // Accept says who may send mail as this company. One of the ways is enough.
@@ -288,11 +301,11 @@ func Parse(path string, src []byte) (*Config, error) {
 	if d.parsed() {
 		validate(c, d)
 	}
-	d.problems = d.problems.inFile(src)
-	if mistakes := d.problems.Mistakes(); len(mistakes) > 0 {
-		return nil, d.problems
+	problems := append(d.problems.inFile(src), d.elsewhere...)
+	if mistakes := problems.Mistakes(); len(mistakes) > 0 {
+		return nil, problems
 	}
-	c.warnings = d.problems
+	c.warnings = problems
 	return c, nil
 }
 

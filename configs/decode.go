@@ -40,6 +40,8 @@ type decoder struct {
 	meant    map[string]bool // key paths that a misspelt key was probably meant to be
 	unread   map[string]bool // key paths whose value has the wrong shape
 	problems Problems
+
+	elsewhere Problems // in the files that this one names
 }
 
 type mark struct{ line, column int }

@@ -13,8 +13,6 @@ import (
 type (
 	// Mode says how much the relay does for a company.
 	Mode string
-	// Wording is a family of block texts.
-	Wording string
 	// DKIM is the policy for signed mail.
 	DKIM string
 	// Recipients is the policy for several candidates.
@@ -36,7 +34,6 @@ const (
 
 // choices lists the values of each closed set, for parsing and for the schema.
 func (Mode) choices() []string        { return []string{"insert", "observe", "off"} }
-func (Wording) choices() []string     { return []string{"short", "standard", "warm"} }
 func (DKIM) choices() []string        { return []string{"skip", "insert"} }
 func (Recipients) choices() []string  { return []string{"pass", "split"} }
 func (BareNewline) choices() []string { return []string{"normalise", "reject"} }
@@ -44,7 +41,6 @@ func (Level) choices() []string       { return []string{"debug", "info", "warn",
 func (LogFormat) choices() []string   { return []string{"text", "json"} }
 
 func (m *Mode) parse(text string) error        { return choose(m, text) }
-func (w *Wording) parse(text string) error     { return choose(w, text) }
 func (k *DKIM) parse(text string) error        { return choose(k, text) }
 func (r *Recipients) parse(text string) error  { return choose(r, text) }
 func (b *BareNewline) parse(text string) error { return choose(b, text) }

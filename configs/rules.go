@@ -183,7 +183,7 @@ func BuiltinRules() []string {
 		panic(err) // the folder is compiled in
 	}
 	var names []string
-	for _, e := range entries {
+	for _, e := range slices.Backward(entries) { // Japanese first
 		names = append(names, builtinPrefix+strings.TrimSuffix(e.Name(), ".yaml"))
 	}
 	return names
@@ -238,8 +238,8 @@ func (s *ruleSource) check() {
 		if r.Kind != "" && r.Kind != string(rewrite.Rejection) && r.Kind != string(rewrite.Leaver) {
 			s.fail(key+".kind", fmt.Sprintf("%q is no kind", r.Kind), "rejection or leaver")
 		}
-		if r.Wording != "" && !slices.Contains(Wording("").choices(), r.Wording) {
-			s.fail(key+".wording", fmt.Sprintf("%q is no wording", r.Wording), strings.Join(Wording("").choices(), ", "))
+		if families := shippedFamilies(); r.Wording != "" && !slices.Contains(families, r.Wording) {
+			s.fail(key+".wording", fmt.Sprintf("%q is no wording", r.Wording), strings.Join(families, ", "))
 		}
 		s.checkClauses(key+".evidence", r.Evidence, true)
 		s.checkClauses(key+".veto", r.Veto, false)

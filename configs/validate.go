@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -9,16 +10,19 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/careerrelay/careerrelay/rewrite"
 )
 
 // validation checks what no single value shows, and collects every mistake.
 type validation struct {
-	c *Config
-	d *decoder
+	c        *Config
+	d        *decoder
+	compiled map[string]*rewrite.Rules // by the list of files; nil: with mistakes
 }
 
 func validate(c *Config, d *decoder) {
-	v := validation{c: c, d: d}
+	v := validation{c: c, d: d, compiled: map[string]*rewrite.Rules{}}
 	v.listen()
 	v.tls()
 	v.agency()
@@ -160,12 +164,24 @@ func (v validation) agency() {
 	v.want("agency.address", strings.TrimSpace(a.Address) != "", "write the postal address")
 	v.want("agency.contact", strings.TrimSpace(a.Contact) != "", "write a mail address or telephone number")
 	v.want("agency.privacy_policy", a.PrivacyPolicy.Host != "", "write the web address of the privacy policy")
+	v.latinName("agency.name_en", a.NameEN, a.Name)
 	if a.Licence != "" && !a.Licence.usual() && !v.broken("agency.licence") {
 		hint := "the usual form is 13-ユ-123456"
 		if tidy := Licence(normalLicence(string(a.Licence))); tidy.usual() {
 			hint = fmt.Sprintf("did you mean %s?", string(tidy))
 		}
 		v.warn("agency.licence", hint, "%q does not look like a licence for fee-charging employment placement", string(a.Licence))
+	}
+}
+
+// latinName checks that English mails can carry a name.
+func (v validation) latinName(key, latin, name string) {
+	beyond := func(r rune) bool { return r < ' ' || r > '~' }
+	switch {
+	case strings.ContainsFunc(latin, beyond):
+		v.fail(key, "use Latin letters, digits and ordinary punctuation", "%q is not ASCII", latin)
+	case latin == "" && strings.ContainsFunc(name, beyond) && !v.broken(key):
+		v.warn(key, "add the name in Latin letters", "is missing: English mails in US-ASCII pass unedited, for they cannot carry %q", name)
 	}
 }
 
@@ -235,7 +251,11 @@ func (v validation) company(c *Company, key string) {
 	v.want(key+".domains", len(c.Domains) > 0, "list the company's mail domains: its own people are never candidates")
 	v.want(key+".public_url", c.PublicURL.Host != "", "write the web address that links begin with")
 	v.want(key+".upstream", len(c.Upstream) > 0, "name the mail server that takes the company's mail, such as smtp://mx.example.co.jp:25")
+	v.latinName(key+".name_en", c.NameEN, c.Name)
 	v.publicURL(c, key)
+	v.wordings(c, key)
+	v.rules(c, key)
+	v.ruleWordings(c, key)
 	v.users(c, key)
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
@@ -272,6 +292,90 @@ func (v validation) publicURL(c *Company, key string) {
 		v.warn(key+".public_url", "use https:// and a web server with TLS in front of listen.web", "candidates would type their data without encryption")
 	case local && !v.loopbackOnly():
 		v.warn(key+".public_url", "use a host name that the Internet knows", "candidates cannot open links to this machine")
+	}
+}
+
+// rules compiles the company's rules, which runs their examples; mistakes are
+// reported in the rule files, each file once.
+func (v validation) rules(c *Company, key string) {
+	names := v.c.ruleNames(c)
+	if len(names) == 0 {
+		v.fail(key+".rules", "builtin:ja and builtin:en are in the program", "names no rules")
+		return
+	}
+	if !v.rulesExist(c, names, key) {
+		return
+	}
+	list := strings.Join(names, "\n")
+	if known, done := v.compiled[list]; done {
+		c.compiled = known
+		return
+	}
+	rules, err := loadRules(names)
+	v.compiled[list] = rules
+	if problems, ok := errors.AsType[Problems](err); ok {
+		v.d.elsewhere = append(v.d.elsewhere, problems...)
+		return
+	}
+	if err != nil {
+		v.fail(key+".rules", "", "%v", err)
+		return
+	}
+	c.compiled = rules
+}
+
+// rulesExist checks that each name leads to rules.
+func (v validation) rulesExist(c *Company, names []string, key string) bool {
+	all := true
+	for i, name := range names {
+		at := fmt.Sprintf("%s.rules[%d]", key, i)
+		if strings.HasPrefix(name, builtin) {
+			if !slices.Contains(BuiltinRules(), name) {
+				v.fail(at, "shipped: "+strings.Join(BuiltinRules(), ", "), "there are no shipped rules %q", name)
+				all = false
+			}
+			continue
+		}
+		if _, err := os.ReadFile(name); err != nil {
+			v.fail(at, "relative names start from the folder of this file", "%s cannot be read: %v", c.Rules[i], rootCause(err))
+			all = false
+		}
+	}
+	return all
+}
+
+// wordings loads the company's texts; mistakes in a file of its own are reported
+// in that file.
+func (v validation) wordings(c *Company, key string) {
+	var files []string
+	for _, p := range c.WordingFiles {
+		files = append(files, v.c.Path(p))
+	}
+	loaded, err := loadWordings(files)
+	if problems, ok := errors.AsType[Problems](err); ok {
+		v.d.elsewhere = append(v.d.elsewhere, problems...)
+		return
+	}
+	if err != nil {
+		v.fail(key+".wording_files", "relative names start from the folder of this file", "%v", err)
+		return
+	}
+	c.wordings = loaded
+	if families := loaded.Families(); !slices.Contains(families, c.Wording) && !v.broken(key+".wording") {
+		v.fail(key+".wording", "known: "+strings.Join(families, ", "), "there is no wording %q", c.Wording)
+	}
+}
+
+// ruleWordings checks that the wordings which rules ask for are there.
+func (v validation) ruleWordings(c *Company, key string) {
+	if c.compiled == nil || c.wordings.byID == nil {
+		return // said already
+	}
+	families := append(c.wordings.Families(), leaverFamily)
+	for id, wording := range c.compiled.Wordings() {
+		if !slices.Contains(families, wording) {
+			v.fail(key+".rules", "known: "+strings.Join(families, ", "), "rule %q asks for the wording %q, which no file has", id, wording)
+		}
 	}
 }
 

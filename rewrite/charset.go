@@ -134,9 +134,17 @@ func (c *charset) fits(b []byte) bool {
 
 // decode converts to UTF-8; what can't be converted becomes U+FFFD.
 func (c *charset) decode(b []byte) string {
-	if c.family == utf8Family {
+	switch c.family {
+	case utf8Family:
 		return strings.ToValidUTF8(string(b), "\uFFFD")
+	case iso2022JP: // run by run: an escape sequence may be open at a line end
+		return c.decodeMapped(b).text
 	}
+	return c.decodeRun(b)
+}
+
+// decodeRun decodes bytes that hold no line end inside a two-byte set.
+func (c *charset) decodeRun(b []byte) string {
 	out, err := c.enc.NewDecoder().Bytes(b)
 	if err != nil {
 		return strings.ToValidUTF8(string(b), "\uFFFD")
@@ -234,7 +242,7 @@ func (d *mapper) run(b []byte, i int) int {
 		size := min(d.c.charLen(b[i+n:]), len(b)-i-n)
 		sizes, n = append(sizes, size), n+size
 	}
-	d.add(d.c.decode(b[i:i+n]), i, sizes)
+	d.add(d.c.decodeRun(b[i:i+n]), i, sizes)
 	return n
 }
 
@@ -286,7 +294,7 @@ func (d *mapper) runJIS(b []byte, i int) int {
 	for left := n; left > 0; left -= size {
 		sizes = append(sizes, min(size, left))
 	}
-	d.add(d.c.decode(append(bytes.Clone(d.esc), b[i:i+n]...)), i, sizes)
+	d.add(d.c.decodeRun(append(bytes.Clone(d.esc), b[i:i+n]...)), i, sizes)
 	return n
 }
 

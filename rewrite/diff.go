@@ -61,7 +61,6 @@ func parseWhole(r io.ReaderAt, size int64) (*Message, error) {
 type comparison struct {
 	a, b     *Message
 	inserted []Inserted
-	changed  map[*Part]*Part // edited leaves of a and b
 }
 
 // traceFields are what mail servers put on top.
@@ -154,19 +153,14 @@ func (c *comparison) bodies(a, b *Part, path string) error {
 	if err != nil {
 		return err
 	}
-	if a.Encoding != "base64" {
-		if _, _, ok := oneInsertion(before.raw, after.raw); !ok {
-			return c.difference("part "+path, before.raw, after.raw, a.Body.Start)
-		}
+	marks := before.placeholders()
+	if _, _, ok := oneInsertion(before.raw, after.raw, nil); !ok && a.Encoding != "base64" && len(marks) == 0 {
+		return c.difference("part "+path, before.raw, after.raw, a.Body.Start)
 	}
-	from, to, ok := oneInsertion(before.dec.data, after.dec.data)
+	from, to, ok := oneInsertion(before.dec.data, after.dec.data, marks)
 	if !ok {
 		return c.difference("decoded part "+path, before.dec.data, after.dec.data, a.Body.Start)
 	}
-	if c.changed == nil {
-		c.changed = map[*Part]*Part{}
-	}
-	c.changed[a] = b
 	end := b.Body.Start + int64(after.dec.source(to))
 	start := b.Body.Start + int64(after.dec.source(from))
 	c.inserted = append(c.inserted, Inserted{
@@ -176,20 +170,35 @@ func (c *comparison) bodies(a, b *Part, path string) error {
 	return nil
 }
 
-// oneInsertion finds the one stretch of after that before lacks; a placeholder of
-// ours may have stood in its place.
-func oneInsertion(before, after []byte) (from, to int, ok bool) {
-	for _, mark := range []string{"", blockPlaceholder, linkPlaceholder} {
-		b, at := before, -1
-		if mark != "" {
-			if at = bytes.Index(before, []byte(mark)); at < 0 {
-				continue
-			}
-			b = slices.Concat(before[:at], before[at+len(mark):])
-		}
+// mark is a placeholder of ours in the decoded octets; tags inside it are kept.
+type mark struct {
+	start, end int
+	tags       []byte
+}
+
+// placeholders finds every placeholder of a part, also one cut by tags.
+func (l *leaf) placeholders() []mark {
+	var marks []mark
+	v := view{leaf: l}
+	if l.part.MediaType == "text/html" {
+		h := readHTML(l.text.text)
+		v.html = &h
+	}
+	if p, ok := v.placeholder(Block{}); ok {
+		tags, _ := l.charset.encode(p.text)
+		marks = append(marks, mark{l.octet(p.start), l.octetEnd(p.start, p.end), tags})
+	}
+	return marks
+}
+
+// oneInsertion finds the one stretch of after that before lacks; a placeholder
+// may have stood in its place.
+func oneInsertion(before, after []byte, marks []mark) (from, to int, ok bool) {
+	for _, m := range append([]mark{{}}, marks...) {
+		b := slices.Concat(before[:m.start], m.tags, before[m.end:])
 		prefix := commonPrefix(b, after)
-		if at >= 0 {
-			prefix = min(prefix, at)
+		if m.end > 0 {
+			prefix = min(prefix, m.start)
 		}
 		suffix := commonPrefix(reversed(b), reversed(after))
 		if prefix+suffix >= len(b) && len(after) >= len(b) {

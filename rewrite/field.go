@@ -169,7 +169,7 @@ func parseParams(value string) (string, map[string]string) {
 }
 
 func splitParams(value string) (string, map[string]string) {
-	pieces := splitQuoted(value, ';')
+	pieces := splitQuoted(stripComments(value), ';')
 	params := map[string]string{}
 	for _, piece := range pieces[1:] {
 		name, v, ok := strings.Cut(piece, "=")
@@ -181,7 +181,7 @@ func splitParams(value string) (string, map[string]string) {
 			params[name] = unquote(strings.TrimSpace(v))
 		}
 	}
-	return strings.ToLower(strings.TrimSpace(stripComments(pieces[0]))), params
+	return strings.ToLower(strings.TrimSpace(pieces[0])), params
 }
 
 // splitQuoted splits at sep outside quoted strings.
@@ -202,10 +202,9 @@ func splitQuoted(s string, sep byte) []string {
 	return append(pieces, s[start:])
 }
 
-// unquote removes the quotes of a quoted string; a comment after a bare token goes too.
+// unquote removes the quotes of a quoted string; what follows a bare token goes too.
 func unquote(s string) string {
 	if !strings.HasPrefix(s, `"`) {
-		s = strings.TrimSpace(stripComments(s))
 		if i := strings.IndexAny(s, " \t"); i >= 0 {
 			s = s[:i]
 		}
@@ -221,9 +220,46 @@ func unquote(s string) string {
 	return b.String()
 }
 
+// stripComments removes the comments of a structured value (RFC 5322, section
+// 3.2.2) outside its quoted strings.
 func stripComments(s string) string {
-	if i := strings.IndexByte(s, '('); i >= 0 {
-		return s[:i]
+	var b strings.Builder
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && quoted && i+1 < len(s):
+			b.WriteByte(s[i])
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == '(' && !quoted:
+			i += commentLen(s[i:]) - 1
+			continue
+		}
+		b.WriteByte(s[i])
 	}
-	return s
+	return b.String()
+}
+
+// commentLen is the length of the comment that s starts with; comments nest.
+// QUIRK: one that is never closed ends before the next semicolon, so that it
+// does not hide the parameters behind it.
+func commentLen(s string) int {
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	if i := strings.IndexByte(s, ';'); i >= 0 {
+		return i
+	}
+	return len(s)
 }

@@ -98,6 +98,9 @@ func (l *leaf) eol() string {
 // textEOL is the line end inside the decoded text: base64 may carry LF in lines
 // whose own ends are CRLF.
 func (l *leaf) textEOL() string {
+	if l.part.Encoding == "quoted-printable" {
+		return l.eol() // a hard line break is the raw line end
+	}
 	if i := bytes.IndexByte(l.dec.data, '\n'); i >= 0 && (i == 0 || l.dec.data[i-1] != '\r') {
 		return "\n"
 	}

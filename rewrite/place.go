@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"strings"
 )
 
@@ -98,10 +99,10 @@ func (v *view) quoteBelow(last int) bool {
 // the mark are kept behind the block.
 func (v *view) placeholder(b Block) (placed, bool) {
 	source := v.leaf.text.text
-	for mark, text := range map[string]string{blockPlaceholder: b.Text, linkPlaceholder: b.Link} {
-		ascii := b.ASCII
+	for _, mark := range []string{blockPlaceholder, linkPlaceholder} {
+		text, ascii := b.Text, b.ASCII
 		if mark == linkPlaceholder {
-			ascii = b.Link
+			text, ascii = b.Link, b.Link
 		}
 		if v.html == nil {
 			if i := strings.Index(source, mark); i >= 0 {
@@ -124,15 +125,11 @@ func (v *view) placeholder(b Block) (placed, bool) {
 
 // find looks for mark in the visible text and returns its range in the source.
 func (h *htmlView) find(mark string) (start, end int, ok bool) {
-	var b strings.Builder
-	for _, c := range h.chars {
-		b.WriteByte(c.c)
-	}
-	i := strings.Index(b.String(), mark)
+	i := bytes.Index(h.text, []byte(mark))
 	if i < 0 {
 		return 0, 0, false
 	}
-	return h.chars[i].at, h.chars[i+len(mark)-1].at + 1, true
+	return int(h.at[i]), int(h.at[i+len(mark)-1]) + 1, true
 }
 
 // tagsIn returns the tags of a piece of HTML without the text between them.

@@ -24,6 +24,9 @@ func proofError(format string, args ...any) error {
 //   - our index of the result is that of the input, moved by the edits;
 //   - enmime, an independent parser, sees the same tree, the same other parts, and
 //     in each edited part the old text with the block in one place.
+//
+// An *Unedited is no failure of the edit: the independent parser cannot read the
+// message as it came, so that no edit of it can be proven.
 func (e *Edited) Prove() error {
 	edits := e.Edits()
 	after := newSpliced(e.m.r, e.m.size, edits)
@@ -127,7 +130,7 @@ func proveTree(a, b *Part, edits []Edit) error {
 func (c change) prove() error {
 	before, err := readLeaf(c.leaf.part, c.leaf.raw)
 	if err != nil {
-		return err
+		return unedited("second_reader")
 	}
 	in := c.edit
 	base := c.leaf.part.Body.Start
@@ -190,7 +193,7 @@ func (e *Edited) proveIndependently(result *Message) error {
 	}
 	a, err := enmimeParser().ReadParts(bytes.NewReader(before))
 	if err != nil {
-		return proofError("independent parser on the input: %v", err)
+		return unedited("second_reader")
 	}
 	b, err := enmimeParser().ReadParts(bytes.NewReader(after))
 	if err != nil {
@@ -205,7 +208,8 @@ func sameParts(a, b *enmime.Part, edited int) error {
 	var walk func(a, b *enmime.Part) error
 	walk = func(a, b *enmime.Part) error {
 		for ; a != nil && b != nil; a, b = a.NextSibling, b.NextSibling {
-			if a.ContentType != b.ContentType || a.FileName != b.FileName || a.Disposition != b.Disposition || a.Charset != b.Charset {
+			// Not a.Charset: without a label enmime guesses it from the text.
+			if a.ContentType != b.ContentType || a.FileName != b.FileName || a.Disposition != b.Disposition || a.Header.Get("Content-Type") != b.Header.Get("Content-Type") {
 				return proofError("independent parser sees another part")
 			}
 			if !bytes.Equal(a.Content, b.Content) {

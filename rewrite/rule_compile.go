@@ -17,6 +17,18 @@ type Rules struct {
 	except   Except
 }
 
+// Wordings maps the ids of rules to the wording families they ask for; rules
+// that ask for none are left out.
+func (rs *Rules) Wordings() map[string]string {
+	wordings := map[string]string{}
+	for _, r := range rs.rules {
+		if r.Wording != "" {
+			wordings[r.ID] = r.Wording
+		}
+	}
+	return wordings
+}
+
 // RuleError is one mistake in a rule. Where a phrase is wrong, Phrase is that
 // phrase as written, so that it can be found in its file.
 type RuleError struct {

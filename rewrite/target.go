@@ -22,7 +22,7 @@ func Reasons() map[string]string {
 		"limit_time":          "inspection took longer than its time budget",
 		"signed":              "a part is signed (S/MIME or PGP): an edit would break the signature",
 		"encrypted":           "a part is encrypted",
-		"dkim":                "a DKIM signature is present and the policy is skip",
+		"dkim":                "a DKIM signature or an ARC seal is present and the policy is skip",
 		"report":              "a delivery report or other multipart/report",
 		"calendar":            "an invitation (text/calendar)",
 		"no_text":             "there is no text part that a person reads first",
@@ -36,6 +36,7 @@ func Reasons() map[string]string {
 		"charset":             "the charset can carry neither the block nor the ASCII block",
 		"already_present":     "our link is in the text: the message was here before",
 		"html_place":          "no place in the HTML where a block could stand and be seen",
+		"second_reader":       "the independent parser cannot read the message, so no edit could be proven",
 		"line_length":         "the edit would make a line of more than 998 octets",
 	}
 }
@@ -104,7 +105,7 @@ func (m *Message) editable(o EditOptions) ([]*Part, error) {
 	if m.Reason != "" {
 		return nil, unedited(m.Reason)
 	}
-	if !o.BreakDKIM && len(m.Values("DKIM-Signature")) > 0 {
+	if !o.BreakDKIM && (len(m.Values("DKIM-Signature")) > 0 || len(m.Values("ARC-Message-Signature")) > 0) {
 		return nil, unedited("dkim")
 	}
 	if reason := m.forbidden(); reason != "" {

@@ -236,6 +236,10 @@ func lineEndLen(b []byte) int {
 // insertQP encodes a change of the decoded octets.
 func (d decoded) insertQP(raw []byte, c change, cs *charset, eol string) insertion {
 	start, end := d.source(c.start), d.source(c.end)
+	if c.start == c.end {
+		start = d.beforeBlanks(raw, c.start)
+		end = start
+	}
 	encoded := encodeQP(c.data, cs, eol)
 	if start > 0 && raw[start-1] != '\n' {
 		encoded = append([]byte("="+eol), encoded...) // a soft break ends the raw line we cut
@@ -244,6 +248,23 @@ func (d decoded) insertQP(raw []byte, c change, cs *charset, eol string) inserti
 		encoded = append(append(encoded, '='), eol...)
 	}
 	return insertion{start, end, encoded}
+}
+
+// beforeBlanks is the raw place of octet at, in front of blanks that end a raw
+// line: they are not part of the text, and must stay at their line's end.
+func (d decoded) beforeBlanks(raw []byte, at int) int {
+	start := d.source(at)
+	if at == 0 {
+		return start
+	}
+	from := d.source(at - 1)
+	if raw[from] == '=' && d.data[at-1] != '=' || bytes.HasPrefix(bytes.ToUpper(raw[from:]), []byte("=3D")) {
+		from += 2
+	}
+	if len(bytes.Trim(raw[from+1:start], " \t")) == 0 {
+		return from + 1
+	}
+	return start
 }
 
 // insertBase64 encodes a change of the decoded octets: anew from the group of its

@@ -215,7 +215,7 @@ func TestTorn(t *testing.T) {
 				}
 				r.done <- nil
 				if got := r.upstream.got(); len(got) != 0 {
-					t.Errorf("torn message was forwarded: %q", got)
+					t.Errorf("torn message was forwarded: %+v", got)
 				}
 			})
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -12,6 +13,7 @@ import (
 type directory struct {
 	companies []*company
 	users     map[string]login
+	linkHosts []string // hosts that serve nothing but our links
 }
 
 // company is a Company at work.
@@ -30,7 +32,7 @@ type login struct {
 
 // newDirectory checks the companies. What did not change since old goes on:
 // connections to an upstream, and the burst guard's memory.
-func newDirectory(companies []Company, old *directory) (*directory, error) {
+func newDirectory(o *Options, companies []Company, old *directory) (*directory, error) {
 	d := &directory{users: make(map[string]login)}
 	var problems []error
 	for i := range companies {
@@ -39,6 +41,9 @@ func newDirectory(companies []Company, old *directory) (*directory, error) {
 			problems = append(problems, fmt.Errorf("company %q: id is used twice", c.ID))
 		}
 		c.Mode, c.DKIM, c.Recipients = or(c.Mode, Insert), or(c.DKIM, SkipSigned), or(c.Recipients, PassSeveral)
+		if slices.ContainsFunc(c.Networks, func(n netip.Prefix) bool { return n.Bits() == 0 }) {
+			problems = append(problems, fmt.Errorf("company %q: a network of all addresses would make an open relay", c.ID))
+		}
 		for j, domain := range c.Domains {
 			c.Domains[j] = strings.ToLower(domain)
 		}
@@ -49,10 +54,13 @@ func newDirectory(companies []Company, old *directory) (*directory, error) {
 			}
 			d.users[u.Name] = login{u, c}
 		}
-		if err := c.connect(old.byID(c.ID)); err != nil {
+		if err := c.equip(o, old.byID(c.ID)); err != nil {
 			problems = append(problems, fmt.Errorf("company %q: %w", c.ID, err))
 		}
 		d.companies = append(d.companies, c)
+		if host := ownHost(o, c.ID); host != "" && !slices.Contains(d.linkHosts, host) {
+			d.linkHosts = append(d.linkHosts, host)
+		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
@@ -60,14 +68,55 @@ func newDirectory(companies []Company, old *directory) (*directory, error) {
 	return d, nil
 }
 
-// connect gives the company its upstream and its burst guard.
-func (c *company) connect(old *company) error {
+// ownHost is the host of the company's links if it serves nothing else: where
+// they stand below a path, the company's other pages may be there too, and any
+// mail may name them.
+func ownHost(o *Options, id string) string {
+	link, _ := o.Link(id, "")
+	u, err := url.Parse(link)
+	if err != nil || strings.Trim(u.Path, "/") != "" {
+		return ""
+	}
+	return u.Host
+}
+
+// equip gives the company its upstream, its editor and its burst guard.
+func (c *company) equip(o *Options, old *company) error {
 	c.burst = &burst{limit: c.Burst}
 	if old != nil && old.Burst == c.Burst {
 		c.burst = old.burst
 	}
 	c.upstream, c.editor = c.Company.upstream, c.Company.editor
+	if c.upstream == nil {
+		if c.Upstream == nil {
+			return errors.New("an upstream is required")
+		}
+		c.upstream = c.Upstream
+	}
+	if c.editor != nil {
+		return nil
+	}
+	if c.Rules == nil || c.Block == nil {
+		return errors.New("Rules and Block are required")
+	}
+	link, optOut := o.Link(c.ID, "")
+	c.editor = &rewriter{company: &c.Company, limits: o.Limits.Inspect, budget: o.Timeouts.Inspect, known: []string{link, optOut}}
 	return nil
+}
+
+// closeUnused closes the upstreams of d that next does not use any more.
+func (d *directory) closeUnused(next *directory) error {
+	if d == nil {
+		return nil
+	}
+	var problems []error
+	for _, c := range d.companies {
+		used := next != nil && slices.ContainsFunc(next.companies, func(n *company) bool { return n.Upstream == c.Upstream })
+		if c.Upstream != nil && !used {
+			problems = append(problems, c.Upstream.Close())
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func (d *directory) byID(id string) *company {

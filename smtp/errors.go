@@ -15,6 +15,7 @@ var (
 	errTooMany           = errors.New("too many connections")
 	errTooManyRecipients = errors.New("too many recipients")
 	errSpool             = errors.New("keep message") // the temporary file failed; wraps the cause
+	errBusy              = errors.New("too many messages are inspected already")
 	errStalled           = errors.New("client fell silent in the middle of a message")
 	// errTorn: the client's transfer broke. It is never forwarded, and there is
 	// nobody to answer.

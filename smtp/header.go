@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"strings"
 
 	"github.com/careerrelay/careerrelay/rewrite"
@@ -27,10 +26,11 @@ type stampField struct {
 
 // headerOf reads the header from the start of the message, at most limit bytes.
 func headerOf(raw *spool, limit int64) (header, error) {
+	limit = min(raw.Size(), limit)
 	head := raw.head()
-	if !hasEnd(head) && int64(len(head)) < min(raw.Size(), limit) {
-		head = make([]byte, min(raw.Size(), limit))
-		if _, err := raw.ReadAt(head, 0); err != nil && err != io.EOF {
+	for size := int64(chunkSize); !hasEnd(head) && int64(len(head)) < limit; size *= 4 {
+		head = make([]byte, min(size, limit))
+		if _, err := raw.ReadAt(head, 0); err != nil {
 			return header{}, err
 		}
 	}

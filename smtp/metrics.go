@@ -15,6 +15,7 @@ type metrics struct {
 	passed       *prometheus.CounterVec   // reason
 	failOpen     *prometheus.CounterVec   // stage
 	referrals    *prometheus.CounterVec   // event
+	unheard      prometheus.Counter       //
 	loginsFailed prometheus.Counter       //
 	panics       prometheus.Counter       //
 	bytes        prometheus.Counter       //
@@ -39,6 +40,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		passed:       counters("messages_unedited_total", "Messages that were not edited, by reason.", "reason"),
 		failOpen:     counters("fail_open_total", "Messages that went on unedited because a step of ours failed.", "stage"),
 		referrals:    counters("referrals_total", "Steps of referrals: offered, sent, void, unsettled.", "event"),
+		unheard:      counter("smtp_answers_unheard_total", "Accepted messages whose client was gone before it heard so: it may send them twice."),
 		loginsFailed: counter("smtp_logins_failed_total", "Logins with a wrong name or password."),
 		panics:       counter("smtp_panics_total", "Sessions that ended by a panic: each is a bug."),
 		bytes:        counter("smtp_message_bytes_total", "Bytes of messages that were received whole."),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/careerrelay/careerrelay/rewrite"
 	"github.com/careerrelay/careerrelay/store"
 )
 
@@ -48,18 +49,22 @@ const (
 	SplitSeveral Recipients = "split" // one transaction and one link for each
 )
 
-// Options configure a Proxy. Hostname, Companies, Referrals, Link and StampKey
-// are required.
+// Rules decide about a message; *rewrite.Rules does.
+type Rules interface {
+	Decide(r *rewrite.Reading, env rewrite.Envelope) rewrite.Verdict
+}
+
+// Options configure a Proxy. Hostname, Companies, Referrals, Keys, Link and
+// StampKey are required.
 type Options struct {
 	Companies []Company
 	Hostname  string // ours, fully qualified: greeting, EHLO, Received
 	Referrals Referrals
 	Keys      *store.Keys
-	// Link returns the address of a candidate's page and of its opt-out page.
-	Link func(company string, t store.Token) (link, optOut string)
-	// LinkHosts are the hosts of such addresses: a message that holds one was here.
-	LinkHosts []string
-	StampKey  []byte
+	// Link returns the address of a candidate's page and of its opt-out page. With
+	// no token it returns what all of the company's links begin with.
+	Link     func(company string, t store.Token) (link, optOut string)
+	StampKey []byte
 
 	TLS           *tls.Config // nil: no STARTTLS and no AUTH; certificates through GetCertificate
 	ProxyProtocol []netip.Prefix
@@ -75,19 +80,21 @@ type Options struct {
 // Company is one company whose mail passes through.
 type Company struct {
 	ID          string
-	Name        string // as candidates know it
 	Domains     []string
 	Networks    []netip.Prefix // clients that may send without a password
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
 
-	Mode Mode // "" is insert
-	Test bool // links work, nothing is counted
+	Upstream *Upstream // where the mail goes; closed with the Proxy, or when no company has it any more
+	Mode     Mode      // "" is insert
+	Test     bool      // links work, nothing is counted
 
-	Release    []string // rules that may insert; empty for all
-	Wording    string
-	Agency     string // name of the agency, for the block
-	DKIM       DKIM   // "" is skip
+	Rules   Rules
+	Release []string // rules that may insert; empty for all
+	// Block renders the text that is inserted; false if there is none for the
+	// verdict's language.
+	Block      func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool)
+	DKIM       DKIM // "" is skip
 	Recipients Recipients
 	Burst      Burst
 
@@ -112,15 +119,16 @@ type Burst struct {
 type Limits struct {
 	MessageSize      int64 // bytes of one message [50 MB]
 	Window           int64 // bytes of one message that stay in memory [1 MiB]
-	Memory           int64 // bytes of all messages in flight that stay in memory [24 MiB]
+	Memory           int64 // bytes of all messages in flight that stay in memory [6 MiB]
 	Connections      int   // at a time [2000]
 	ConnectionsPerIP int   // at a time from one address, or one /64 [100]
 	Recipients       int   // of one message [1000]
 	Received         int   // fields of one message [50]
 	HeaderBytes      int64 // that are looked at [1 MiB]
-	Errors           int   // of one session, until it is closed [20]
-	AuthFailures     int   // of one session, until it is closed [3]
-	Messages         int   // that are inspected at a time; others wait [16]
+	Inspect          rewrite.Limits
+	Errors           int // of one session, until it is closed [20]
+	AuthFailures     int // of one session, until it is closed [3]
+	Messages         int // that are inspected at a time; others wait [8]
 }
 
 // Timeouts bound each step; a zero takes the default in brackets.
@@ -131,6 +139,7 @@ type Timeouts struct {
 	Write       time.Duration // for the client to take a reply [1 min]
 	Transaction time.Duration // from the last octet to the answer [85 s]
 	Store       time.Duration // for one step of the store [5 s]
+	Inspect     time.Duration // for reading and editing one message, and for waiting to [3 s]
 	Drain       time.Duration // for running transactions when stopping [100 s]
 	AuthDelay   time.Duration // after a failed login, doubling [1 s]
 }
@@ -146,7 +155,7 @@ func or[T comparable](v, otherwise T) T {
 func (l Limits) withDefaults() Limits {
 	l.MessageSize = or(l.MessageSize, 50e6)
 	l.Window = or(l.Window, 1<<20)
-	l.Memory = or(l.Memory, 24<<20)
+	l.Memory = or(l.Memory, 6<<20)
 	l.Connections = or(l.Connections, 2000)
 	l.ConnectionsPerIP = or(l.ConnectionsPerIP, 100)
 	l.Recipients = or(l.Recipients, 1000)
@@ -154,7 +163,7 @@ func (l Limits) withDefaults() Limits {
 	l.HeaderBytes = or(l.HeaderBytes, 1<<20)
 	l.Errors = or(l.Errors, 20)
 	l.AuthFailures = or(l.AuthFailures, 3)
-	l.Messages = or(l.Messages, 16)
+	l.Messages = or(l.Messages, 8)
 	return l
 }
 
@@ -164,6 +173,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	t.Handshake = or(t.Handshake, 30*time.Second)
 	t.Write = or(t.Write, time.Minute)
 	t.Transaction = or(t.Transaction, 85*time.Second)
+	t.Inspect = or(t.Inspect, 3*time.Second)
 	t.Store = or(t.Store, 5*time.Second)
 	t.Drain = or(t.Drain, 100*time.Second)
 	t.AuthDelay = or(t.AuthDelay, time.Second)

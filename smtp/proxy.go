@@ -21,13 +21,14 @@ import (
 // Proxy is the relay: it serves clients and carries their messages upstream.
 // All methods are safe for concurrent use.
 type Proxy struct {
-	o       Options // with defaults filled in
-	log     *slog.Logger
-	metrics *metrics
-	stamp   stamper
-	memory  memory
-	buffers dataBuffers
-	traffic traffic
+	o         Options // with defaults filled in
+	log       *slog.Logger
+	metrics   *metrics
+	stamp     stamper
+	memory    memory
+	buffers   dataBuffers
+	traffic   traffic
+	delivered delivered
 
 	directory   atomic.Pointer[directory]
 	inspections chan struct{} // one place per message that is inspected
@@ -40,8 +41,8 @@ type Proxy struct {
 
 // New makes a Proxy. It opens no connection; mistakes in o are errors.
 func New(o Options) (*Proxy, error) {
-	if o.Hostname == "" || o.Referrals == nil || o.Link == nil || len(o.StampKey) == 0 {
-		return nil, errors.New("make proxy: Hostname, Referrals, Link and StampKey are required")
+	if o.Hostname == "" || o.Referrals == nil || o.Keys == nil || o.Link == nil || len(o.StampKey) == 0 {
+		return nil, errors.New("make proxy: Hostname, Referrals, Keys, Link and StampKey are required")
 	}
 	o.Limits, o.Timeouts = o.Limits.withDefaults(), o.Timeouts.withDefaults()
 	if o.Now == nil {
@@ -68,15 +69,21 @@ func New(o Options) (*Proxy, error) {
 
 // SetCompanies replaces all companies at once. A message that is being decided
 // keeps the rules it began with; each later one, also of clients that are
-// connected, has the new ones. On error the old ones stay.
+// connected, has the new ones. Upstreams that no company has any more are closed.
+// On error the old ones stay. Calls must not overlap.
 func (p *Proxy) SetCompanies(companies []Company) error {
-	next, err := newDirectory(companies, p.directory.Load())
+	next, err := newDirectory(&p.o, companies, p.directory.Load())
 	if err != nil {
 		return fmt.Errorf("set companies: %w", err)
 	}
-	p.directory.Store(next)
+	if err := p.directory.Swap(next).closeUnused(next); err != nil {
+		p.log.Warn("cannot close an upstream that is not used any more", slog.Any("err", err))
+	}
 	return nil
 }
+
+// Close closes the upstreams, after all calls of Serve have returned.
+func (p *Proxy) Close() error { return p.directory.Load().closeUnused(nil) }
 
 // Serve takes clients from l until ctx ends, lets running transactions finish
 // (at most Timeouts.Drain) and returns. It closes l. Several calls may run at a

@@ -9,20 +9,22 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/careerrelay/careerrelay/rewrite"
 	"github.com/careerrelay/careerrelay/store"
 )
 
+// maxBlock is more than the blocks of one message add to it.
+const maxBlock = 16 << 10
+
 // transit is one message on its way through the relay.
 type transit struct {
 	*mail
-	receive func() (*spool, error) // brings the whole message, once
-	answer  func(Reply)            // tells the client, at once
+	receive func() (*spool, error) // brings the whole message, once; nil and closed on error
+	answer  func(Reply) error      // tells the client, at once
 	hop     hop                    // for the Received line
-	limit   int64                  // size the upstream announced, 0: none
 	log     *slog.Logger
 }
 
@@ -35,25 +37,28 @@ type transit struct {
 // came whole.
 func (p *Proxy) relay(ctx context.Context, t *transit) error {
 	raw, err := t.receive() // accept: all octets, in memory or a nameless file
-	defer raw.Close()
 	if err != nil {
 		return p.notAccepted(t, err)
 	}
+	defer raw.Close()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeouts.Transaction)
 	defer cancel()
 	o, err := p.admit(t, raw)
 	if err != nil { // a loop, or a file that cannot be read again
 		reply := replyFor(err)
-		t.answer(reply)
+		p.tell(t, reply)
 		p.account(t, &o, reply, err, began)
 		return nil
 	}
 	if err = p.offer(ctx, t, &o); err != nil { // inspect, decide, record, splice, prove
-		p.failOpen(ctx, t, &o, err) // the mail matters more than the link
+		p.leaveAlone(ctx, t, &o, err) // the mail matters more than the link
+	}
+	if o.reason == severalCandidates && t.company.Recipients == SplitSeveral && p.relayEach(ctx, t, &o) {
+		return nil // the same steps, once for each candidate
 	}
 	reply, err := p.forward(ctx, t, &o) // the upstream's answer is our answer
-	t.answer(reply)
+	p.tell(t, reply)
 	p.settle(ctx, t, &o, reply) // confirm or void; the client has its answer already
 	p.account(t, &o, reply, err, began)
 	return nil
@@ -70,6 +75,7 @@ type offer struct {
 	reason    string         // why it is unedited; "" if it is edited
 	verdict   rewrite.Verdict
 	returning bool // our valid stamp is on it: it has been here
+	sevenBit  bool // the upstream takes no 8-bit octets
 	recorded  bool // referral is in the store
 	referral  store.Referral
 	token     store.Token
@@ -83,7 +89,7 @@ func (p *Proxy) notAccepted(t *transit, err error) error {
 		return err
 	}
 	reply := replyFor(err)
-	t.answer(reply)
+	p.tell(t, reply)
 	p.account(t, o, reply, err, time.Now())
 	return nil
 }
@@ -115,61 +121,70 @@ func (p *Proxy) admit(t *transit, raw *spool) (offer, error) {
 // that the original must go; so does a panic, which would else come back with
 // the client's next try, for days.
 func (p *Proxy) offer(ctx context.Context, t *transit, o *offer) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = panicError(r)
-		}
-	}()
+	defer recovered(&err)
+	letter, candidate, err := p.judge(ctx, t, o)
+	if err != nil || letter == nil {
+		return err
+	}
+	return p.edit(ctx, t, o, letter, candidate)
+}
+
+// judge inspects the message and decides. There is no letter if the message is
+// to stay as it is; o.reason says why.
+func (p *Proxy) judge(ctx context.Context, t *transit, o *offer) (letter, command, error) {
 	o.stage = "inspect"
 	candidate, reason := p.candidate(t, o)
-	if reason != "" {
-		o.reason = reason
-		return nil
+	if o.reason = reason; reason != "" {
+		return nil, command{}, nil
+	}
+	theirs, err := t.company.upstream.Extensions(ctx)
+	if err != nil {
+		return nil, command{}, err
 	}
 	leave, err := p.inspecting(ctx)
 	if err != nil {
-		return err
+		return nil, command{}, err
 	}
 	defer leave()
-	letter, err := t.company.editor.inspect(o.raw, o.raw.Size())
+	l, err := t.company.editor.inspect(ctx, o.raw, o.raw.Size())
 	if err != nil {
-		return err
+		return nil, command{}, err
 	}
 	o.stage = "decide"
-	o.verdict = letter.decide(t.envelope(p.o.LinkHosts))
-	if o.reason = p.unedited(t, o); o.reason != "" {
-		return nil
+	o.verdict = l.decide(t.envelope(p.directory.Load().linkHosts))
+	if o.reason = p.unedited(t, o, theirs); o.reason != "" {
+		return nil, command{}, nil
 	}
+	_, eightBit := theirs["8BITMIME"]
+	o.sevenBit = !eightBit
+	return l, candidate, nil
+}
+
+// edit records the referral of the candidate and makes and proves the edits.
+func (p *Proxy) edit(ctx context.Context, t *transit, o *offer, l letter, candidate command) (err error) {
 	o.stage = "record"
 	if o.reason, err = p.record(ctx, t, o, candidate); err != nil || o.reason != "" {
 		return err
 	}
 	o.stage = "splice"
-	link, optOut := p.o.Link(t.company.ID, o.token)
-	edits, err := letter.splice(o.verdict, link, optOut)
+	to := links{sevenBit: o.sevenBit}
+	to.link, to.optOut = p.o.Link(t.company.ID, o.token)
+	edited, err := l.splice(o.verdict, to)
 	if err != nil {
 		return err
 	}
 	o.stage = "prove"
-	if err := letter.prove(edits); err != nil {
+	if err := edited.Prove(); err != nil {
 		return err
 	}
-	o.edits = edits
-	if t.limit > 0 && o.Size() > t.limit { // the block must not be what makes a message too large
-		return errTooLarge
-	}
+	o.edits = edited.Edits()
 	return nil
 }
 
 // candidate is the only recipient outside the company, or the reason why the
 // message is not looked at.
 func (p *Proxy) candidate(t *transit, o *offer) (command, string) {
-	var candidates []command
-	for _, r := range t.recipients {
-		if !t.company.owns(r.domain) && r.domain != "" {
-			candidates = append(candidates, r)
-		}
-	}
+	_, candidates := t.divide()
 	switch {
 	case t.company.Mode == Off || p.switchedOff(t.company.ID):
 		return command{}, "off"
@@ -177,12 +192,27 @@ func (p *Proxy) candidate(t *transit, o *offer) (command, string) {
 		return command{}, "returned"
 	case len(candidates) == 0:
 		return command{}, "no_candidate"
-	case len(candidates) > 1:
-		return command{}, "several_candidates"
 	case o.head.signed && t.company.DKIM == SkipSigned:
-		return command{}, "signed"
+		return command{}, "dkim"
+	case len(candidates) > 1:
+		return command{}, severalCandidates
 	}
 	return candidates[0], ""
+}
+
+// severalCandidates: one text cannot carry two links.
+const severalCandidates = "several_candidates"
+
+// divide parts the recipients into the company's own and the candidates.
+func (t *transit) divide() (own, candidates []command) {
+	for _, r := range t.recipients {
+		if r.domain == "" || t.company.owns(r.domain) { // <postmaster> is nobody who applied
+			own = append(own, r)
+		} else {
+			candidates = append(candidates, r)
+		}
+	}
+	return own, candidates
 }
 
 // switchedOff tells whether the company was set to off since the transaction
@@ -193,11 +223,16 @@ func (p *Proxy) switchedOff(id string) bool {
 }
 
 // inspecting bounds the messages that are inspected at a time, for each may
-// need megabytes.
+// need megabytes. A message that finds no place soon goes on unedited: most of
+// its time belongs to the upstream.
 func (p *Proxy) inspecting(ctx context.Context) (leave func(), err error) {
+	wait := time.NewTimer(p.o.Timeouts.Inspect)
+	defer wait.Stop()
 	select {
 	case p.inspections <- struct{}{}:
 		return func() { <-p.inspections }, nil
+	case <-wait.C:
+		return nil, errBusy
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -212,7 +247,7 @@ func (t *transit) envelope(linkHosts []string) rewrite.Envelope {
 }
 
 // unedited is the reason why a message that was decided about stays as it is.
-func (p *Proxy) unedited(t *transit, o *offer) string {
+func (p *Proxy) unedited(t *transit, o *offer, theirs Extensions) string {
 	if o.verdict.Kind == rewrite.None || o.verdict.Kind == "" {
 		return or(o.verdict.Reason, "no_rule")
 	}
@@ -223,6 +258,8 @@ func (p *Proxy) unedited(t *transit, o *offer) string {
 		return "observe"
 	case len(t.company.Release) > 0 && !slices.Contains(t.company.Release, o.verdict.Rule):
 		return "not_released"
+	case theirs.size() > 0 && o.Size()+maxBlock > theirs.size(): // the block must not be what makes it too large
+		return "size"
 	}
 	return ""
 }
@@ -265,17 +302,30 @@ func (p *Proxy) record(ctx context.Context, t *transit, o *offer, candidate comm
 	return "", nil
 }
 
-// failOpen makes the original of a message whose offer failed, and counts why.
-// A referral whose link is not in the mail is void.
-func (p *Proxy) failOpen(ctx context.Context, t *transit, o *offer, err error) {
-	o.edits, o.reason = nil, "failed_"+o.stage
-	p.metrics.failOpen.WithLabelValues(o.stage).Inc()
-	t.log.Error("message goes unedited: a step failed",
-		slog.String("company", t.company.ID), slog.String("stage", o.stage), slog.Any("err", err))
+// leaveAlone lets the original of a message go, and counts why. A message that
+// may not be edited is no failure. A referral whose link is not in the mail is
+// void.
+func (p *Proxy) leaveAlone(ctx context.Context, t *transit, o *offer, err error) {
+	var unedited *rewrite.Unedited
+	if o.edits = nil; errors.As(err, &unedited) {
+		o.reason = unedited.Reason
+	} else {
+		o.reason = "failed_" + o.stage
+		p.metrics.failOpen.WithLabelValues(o.stage).Inc()
+		t.log.Error("message goes unedited: a step failed",
+			slog.String("company", t.company.ID), slog.String("stage", o.stage), slog.Any("err", err))
+	}
 	if o.recorded && o.referral.State == store.Offered {
 		p.step(ctx, t, "void", func(ctx context.Context) error { return p.o.Referrals.Void(ctx, o.token) })
 	}
 	o.recorded = false
+}
+
+// recovered turns a panic into an error.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = panicError(r)
+	}
 }
 
 // panicError tells what happened without the words of the message, which a
@@ -301,6 +351,15 @@ func (p *Proxy) forward(ctx context.Context, t *transit, o *offer) (Reply, error
 		return replyFor(err), err
 	}
 	return sensible(reply), nil
+}
+
+// tell answers the client. One that is gone will send again what the upstream
+// has: the only way to a duplicate, so it is counted.
+func (p *Proxy) tell(t *transit, reply Reply) {
+	if err := t.answer(reply); err != nil && reply.Class() == 2 {
+		p.metrics.unheard.Inc()
+		t.log.Warn("client was gone before it heard that its message was accepted", slog.String("transaction", t.id))
+	}
 }
 
 // settle brings the referral to the state that the upstream's answer means. It
@@ -350,7 +409,7 @@ func (o *offer) WriteTo(w io.Writer) (int64, error) {
 		written, err := o.raw.WriteTo(w)
 		return int64(n) + written, err
 	}
-	if err := apply(w, o.raw, o.raw.Size(), edits); err != nil {
+	if err := rewrite.Apply(w, o.raw, o.raw.Size(), edits); err != nil {
 		return int64(n), fmt.Errorf("write message: %w", err)
 	}
 	return o.Size(), nil
@@ -366,61 +425,11 @@ func (o *offer) all() []rewrite.Edit {
 	return all
 }
 
-// account writes the one line per message, and counts it. err says more than
-// the reply where the reply is ours.
-func (p *Proxy) account(t *transit, o *offer, reply Reply, err error, began time.Time) {
-	took := time.Since(began)
-	p.metrics.messages.WithLabelValues(outcome(reply)).Inc()
-	p.metrics.took.Observe(took.Seconds())
-	action := "pass"
-	if len(o.edits) > 0 {
-		action = "insert"
+// size is the largest message the upstream takes; 0: it did not say.
+func (e Extensions) size() int64 {
+	n, err := strconv.ParseInt(e["SIZE"], 10, 64)
+	if err != nil || n < 0 {
+		return 0
 	}
-	var size int64
-	if o.raw != nil {
-		size = o.raw.Size()
-		p.metrics.bytes.Add(float64(size))
-		if o.reason != "" {
-			p.metrics.passed.WithLabelValues(o.reason).Inc()
-		}
-	}
-	attrs := []slog.Attr{
-		slog.String("transaction", t.id), slog.String("company", t.company.ID),
-		slog.String("mail_from_domain", strings.ToLower(t.from.domain)), slog.Int("rcpt_count", len(t.recipients)),
-		slog.Int64("size", size), slog.String("verdict", string(or(o.verdict.Kind, rewrite.None))),
-		slog.String("rule", o.verdict.Rule), slog.String("action", action), slog.String("reason", o.reason),
-		slog.Int("reply", reply.Code), slog.String("outcome", outcome(reply)), slog.String("queue_id", queueID(reply)),
-		slog.Duration("took", took),
-	}
-	if err != nil {
-		attrs = append(attrs, slog.String("stage", o.stage), slog.Any("err", err))
-	}
-	t.log.LogAttrs(context.Background(), slog.LevelInfo, "message", attrs...)
-}
-
-// outcome is the word for a reply; no reply at all is a torn transfer.
-func outcome(r Reply) string {
-	switch r.Class() {
-	case 2:
-		return "accepted"
-	case 4:
-		return "deferred"
-	case 5:
-		return "refused"
-	}
-	return "torn"
-}
-
-// queueID is the name the upstream gave the message, where it says so in the
-// words of Postfix, Sendmail and their kin; "" if it does not.
-func queueID(r Reply) string {
-	for _, line := range r.Lines {
-		if _, after, found := strings.Cut(line, "queued as "); found {
-			id, _, _ := strings.Cut(after, " ")
-			if id != "" && len(id) <= 64 && strings.IndexFunc(id, func(r rune) bool { return !isAlnum(r) && r != '-' && r != '.' }) < 0 {
-				return id
-			}
-		}
-	}
-	return ""
+	return n
 }

@@ -30,17 +30,16 @@ type session struct {
 	serve  context.Context // ends when the relay begins to stop
 	hard   context.Context // ends when it stops at once; all work upstream runs under it
 
-	encrypted     bool
-	helo          string // "" before EHLO or HELO
-	esmtp         bool
-	offered       map[string]string // what EHLO promised, keyword to parameters
-	upstreamLimit int64             // smallest size that an upstream announced at EHLO; 0: none
-	mail          *mail             // nil: no transaction
-	mails         int               // transactions begun
-	errors        int               // commands that were wrong
-	authFailures  int
-	closing       bool // after the current reply the connection is closed
-	receiving     bool // octets of a message are awaited, not a command
+	encrypted    bool
+	helo         string // "" before EHLO or HELO
+	esmtp        bool
+	offered      map[string]string // what EHLO promised, keyword to parameters
+	mail         *mail             // nil: no transaction
+	mails        int               // transactions begun
+	errors       int               // commands that were wrong
+	authFailures int
+	closing      bool // after the current reply the connection is closed
+	receiving    bool // octets of a message are awaited, not a command
 
 	mu        sync.Mutex // guards idle and the read deadline of wire.conn
 	idle      bool       // waiting for a command, with no transaction open
@@ -207,7 +206,7 @@ func (s *session) hello(arg string, esmtp bool) {
 	s.reset()
 	s.helo, s.esmtp = name, esmtp
 	if !esmtp {
-		s.offered, s.upstreamLimit = nil, 0
+		s.offered = nil
 		s.say(250, s.proxy.o.Hostname)
 		return
 	}
@@ -232,12 +231,8 @@ func (s *session) extensions() map[string]string {
 		"SIZE":   strconv.FormatInt(limits.MessageSize, 10),
 		"LIMITS": "RCPTMAX=" + strconv.Itoa(limits.Recipients),
 	}
-	s.upstreamLimit = 0
 	for i, theirs := range s.upstreamExtensions() {
 		mirror(own, theirs, i == 0)
-		if n, err := strconv.ParseInt(theirs["SIZE"], 10, 64); err == nil && n > 0 && (s.upstreamLimit == 0 || n < s.upstreamLimit) {
-			s.upstreamLimit = n
-		}
 	}
 	if s.proxy.o.TLS != nil && !s.encrypted {
 		own["STARTTLS"] = ""

@@ -70,16 +70,15 @@ func (s *session) carry(receive func() (*spool, error)) {
 	err := s.proxy.relay(s.hard, &transit{
 		mail:    m,
 		receive: receive,
-		answer: func(r Reply) {
+		answer: func(r Reply) error {
 			s.answer(r)
-			_ = s.wire.flush() // a client that is gone asks again
+			return s.wire.flush()
 		},
 		hop: hop{
 			helo: s.helo, client: s.client.addr, hostname: s.proxy.o.Hostname, id: m.id,
 			protocol: protocolName(s.esmtp, m.utf8(), s.encrypted, s.client.user != ""),
 		},
-		limit: s.upstreamLimit,
-		log:   s.log,
+		log: s.log,
 	})
 	if err != nil {
 		s.closing = true
@@ -90,7 +89,11 @@ func (s *session) carry(receive func() (*spool, error)) {
 // receiveData reads a message up to CRLF.CRLF.
 func (s *session) receiveData() (*spool, error) {
 	raw := s.newSpool()
-	return raw, s.receiveDots(raw)
+	if err := s.receiveDots(raw); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return raw, nil
 }
 
 func (s *session) receiveDots(raw *spool) error {
@@ -197,7 +200,11 @@ func (s *session) bdat(arg string) {
 	case c.decoder.err != nil, last: // after a fault further chunks get 503
 		s.carry(func() (*spool, error) {
 			s.mail.chunks = nil // the line owns the spool now
-			return c.raw, c.decoder.err
+			if err := c.decoder.err; err != nil {
+				c.raw.Close()
+				return nil, err
+			}
+			return c.raw, nil
 		})
 	default:
 		s.say(250, "2.0.0 "+strconv.FormatInt(size, 10)+" octets received")

@@ -16,7 +16,6 @@ type mail struct {
 	from       command
 	recipients []command // those the upstream accepted
 	company    *company
-	began      time.Time
 	up         transaction
 	broken     error  // the transaction upstream is of no use any more
 	chunks     *chunk // nil before the first BDAT
@@ -66,8 +65,12 @@ func (s *session) mailFrom(arg string) {
 		return
 	}
 	s.mails++
-	m := &mail{id: s.transactionID(), from: from, company: who.company, began: time.Now()}
-	up, reply, err := m.company.upstream.Begin(s.hard, from.path, from.params)
+	m := &mail{id: s.transactionID(), from: from, company: who.company}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(s.hard, s.proxy.o.Timeouts.Transaction)
+	defer cancel()
+	up, reply, err := m.company.upstream.Begin(ctx, from.path, from.params)
+	s.proxy.metrics.upstream.WithLabelValues("mail").Observe(time.Since(began).Seconds())
 	m.up = up
 	if err != nil {
 		s.log.Warn("cannot begin at upstream", slog.String("company", m.company.ID), slog.Any("err", err))
@@ -129,7 +132,11 @@ func (s *session) offerRecipient(m *mail, to command) Reply {
 	if m.broken != nil {
 		return replyFor(m.broken)
 	}
-	reply, err := m.up.Rcpt(s.hard, to.path, to.params)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(s.hard, s.proxy.o.Timeouts.Transaction)
+	defer cancel()
+	reply, err := m.up.Rcpt(ctx, to.path, to.params)
+	s.proxy.metrics.upstream.WithLabelValues("rcpt").Observe(time.Since(began).Seconds())
 	if err != nil {
 		m.broken = err
 		s.log.Warn("recipient got no answer", slog.String("company", m.company.ID), slog.Any("err", err))
@@ -238,11 +245,4 @@ func checkNoValue(_ *session, o option) error {
 		return errBadOption
 	}
 	return nil
-}
-
-// timed runs a step upstream and measures it.
-func (s *session) timed(step string, run func(ctx context.Context)) {
-	began := time.Now()
-	run(s.hard)
-	s.proxy.metrics.upstream.WithLabelValues(step).Observe(time.Since(began).Seconds())
 }

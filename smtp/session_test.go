@@ -15,7 +15,7 @@ func TestPassUnedited(t *testing.T) {
 	p.closed()
 	got := r.upstream.got()
 	if len(got) != 1 || body(t, got[0].message) != plainMail {
-		t.Errorf("delivered %q, want %q under our two lines", got, plainMail)
+		t.Errorf("delivered %+v, want %q under our two lines", got, plainMail)
 	}
 	if did := r.referrals.did(); did != "" {
 		t.Errorf("an unedited message touched the store: %s", did)

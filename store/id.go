@@ -20,6 +20,18 @@ type IDs struct {
 	last uint64 // milliseconds<<16 | counter
 }
 
+// After makes the next ids greater than one that exists already: a store calls it
+// with its last id when it is opened, since the clock may have gone back.
+func (g *IDs) After(id string) {
+	b, err := hex.DecodeString(id)
+	if err != nil || len(b) != IDLen {
+		return
+	}
+	g.mu.Lock()
+	g.last = max(g.last, binary.BigEndian.Uint64(b))
+	g.mu.Unlock()
+}
+
 // Next returns an id greater than all before it, even when the clock stands or
 // goes back.
 func (g *IDs) Next(now time.Time) string {

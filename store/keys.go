@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/hkdf"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
@@ -44,6 +45,13 @@ func ParseToken(s string) (Token, error) {
 		return "", errors.New("parse token: not base32 of 128 bits")
 	}
 	return Token(s), nil
+}
+
+// NewToken returns a random token, for links that are mailed once on request.
+func NewToken() Token {
+	var raw [16]byte
+	rand.Read(raw[:]) // never fails (crypto/rand)
+	return Token(base32Lower.EncodeToString(raw[:]))
 }
 
 // Hash is what a store keeps of a token: SHA-256.

@@ -12,6 +12,7 @@ import (
 const (
 	DefaultRatio    = 10                  // counted referrals per credit
 	DefaultLinkLife = 90 * 24 * time.Hour // how long an unused link works
+	DefaultCooling  = 7 * 24 * time.Hour  // withdrawal within this time reverses the count
 )
 
 // Clock brings a time into the form that stores keep: UTC, whole microseconds
@@ -56,12 +57,13 @@ func NewReferral(id string, o Offer, now time.Time) Referral {
 // says that the same message was offered before, so this is a retry: it gets
 // its link again whatever happened since, and a void referral revives. Another
 // message takes the referral over while nothing is known to have reached the
-// person; after that it gets ErrOffered.
+// person; after that it gets ErrOffered. A person who asks gets a further link to
+// the same referral, and a new life for an expired one.
 func (r *Referral) Reoffer(o Offer, known bool, now time.Time) error {
 	switch {
-	case r.State == Voided, r.State == Offered && !known:
+	case r.State == Voided, r.State == Offered && !known, r.State == Expired && o.Asked && !known:
 		r.carry(o, now)
-	case !known:
+	case !known && !o.Asked:
 		return ErrOffered
 	}
 	return nil
@@ -82,7 +84,7 @@ func (r *Referral) Confirm(now time.Time) error {
 	case Erased:
 		return nil // an erased row learns nothing more
 	case Offered:
-		r.State = Sent
+		r.State, r.SentAt = Sent, time.Time{}
 	}
 	if r.SentAt.IsZero() {
 		r.SentAt = Clock(now)
@@ -117,6 +119,7 @@ func (r *Referral) OptIn(now time.Time, c Consent) error {
 		c.At = Clock(now)
 	}
 	r.State, r.OptedInAt, r.Consent = OptedIn, Clock(now), &c
+	r.WithdrawnAt, r.HandedOverAt, r.Agency = time.Time{}, time.Time{}, ""
 	r.Counted = !r.Test
 	return nil
 }
@@ -147,8 +150,8 @@ func (r *Referral) Withdraw(now time.Time, coolingOff time.Duration) error {
 		r.Counted = false
 	}
 	c := *r.Consent
-	c.Profile = nil
-	r.State, r.Consent = Withdrawn, &c
+	c.Profile, c.Candidate = nil, ""
+	r.State, r.Consent, r.WithdrawnAt = Withdrawn, &c, Clock(now)
 	return nil
 }
 
@@ -165,6 +168,32 @@ func (r *Referral) Erase(now time.Time, coolingOff time.Duration) error {
 		}
 	}
 	r.State, r.Person, r.Consent, r.OptedOut = Erased, "", nil, false
+	return nil
+}
+
+// HandOver: the agency acknowledged the data.
+func (r *Referral) HandOver(now time.Time) error {
+	if r.State != OptedIn {
+		return fmt.Errorf("hand over a referral that is %s: %w", r.State, ErrWrongState)
+	}
+	if r.HandedOverAt.IsZero() {
+		r.HandedOverAt = Clock(now)
+	}
+	return nil
+}
+
+// Report keeps what the agency says about a candidate it was given. It may
+// correct itself, so any order is allowed.
+func (r *Referral) Report(a AgencyState) error {
+	switch a {
+	case Contacted, Introduced, Interviewed, Hired:
+	default:
+		return fmt.Errorf("report %q: no such agency state: %w", a, ErrWrongState)
+	}
+	if r.State != OptedIn || r.HandedOverAt.IsZero() {
+		return fmt.Errorf("report on a referral that was not handed over: %w", ErrWrongState)
+	}
+	r.Agency = a
 	return nil
 }
 

@@ -85,6 +85,7 @@ type Offer struct {
 	Language string     // "ja" or "en"
 	Stage    string     // selection stage the mail speaks of, or ""
 	Test     bool       // test mode: never counted
+	Asked    bool       // the person asked for the link: neither an opt-out nor an earlier offer stands in the way
 }
 
 // State is a referral's place in its life; see the package comment.
@@ -120,7 +121,22 @@ type Referral struct {
 	Human     int        // views by people
 	Machine   int        // views by machines
 	Consent   *Consent   // nil until opted in
+
+	WithdrawnAt  time.Time   // zero unless withdrawn
+	HandedOverAt time.Time   // zero until the agency acknowledged the data
+	Agency       AgencyState // what the agency reported last, or ""
 }
+
+// AgencyState is how far the agency says it has come with a candidate.
+type AgencyState string
+
+// The agency's reports, in their usual order.
+const (
+	Contacted   AgencyState = "contacted"
+	Introduced  AgencyState = "introduced"
+	Interviewed AgencyState = "interviewed"
+	Hired       AgencyState = "hired"
+)
 
 // Consent is what the candidate agreed to. The profile arrives sealed.
 type Consent struct {
@@ -132,6 +148,10 @@ type Consent struct {
 	TellBack   bool      // box (b): the company may learn that I registered
 	JobNews    bool      // box (c): job news by mail
 	Profile    []byte    // sealed JSON; see Sealer
+
+	// Candidate is Keys.Candidate of the address. It is set only under the
+	// first_company attribution, and joins the companies of one person.
+	Candidate PersonHash
 }
 
 // Traffic counts messages that leave no referral.
@@ -150,6 +170,11 @@ type Counts struct {
 	OpenedMachine int64 `json:"opened_machine"`
 	OptedIn       int64 `json:"opted_in"`
 	OptedOut      int64 `json:"opted_out"`
+	Withdrawn     int64 `json:"withdrawn"`
+	HandedOver    int64 `json:"handed_over"`
+	Introduced    int64 `json:"introduced"` // candidates, by the agency's report
+	Hired         int64 `json:"hired"`      // candidates, by the agency's report
+	Purged        int64 `json:"purged"`     // referrals deleted after their time
 	Credits
 }
 

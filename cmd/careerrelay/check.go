@@ -52,11 +52,21 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// sampleCommand prints the configuration that is shipped.
-type sampleCommand struct{}
+// sampleCommand prints the configuration that is shipped, or the wordings of one
+// language, to start from.
+type sampleCommand struct {
+	Wordings string `help:"Print the texts of the block in this language instead: ja or en." enum:",ja,en" default:"" placeholder:"LANGUAGE"`
+}
 
-func (sampleCommand) Run(t *terminal) error {
-	_, err := t.stdout.Write(configs.Sample)
+func (c sampleCommand) Run(t *terminal) error {
+	text := configs.Sample
+	if c.Wordings != "" {
+		var err error
+		if text, err = configs.ShippedWordings(c.Wordings); err != nil {
+			return err
+		}
+	}
+	_, err := t.stdout.Write(text)
 	return err
 }
 

@@ -8,11 +8,14 @@ import (
 	"html/template"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/jhillyerd/enmime/v2"
+
+	"github.com/careerrelay/careerrelay/rewrite"
 )
 
 //go:embed demo/inbox.html
@@ -107,24 +110,16 @@ func subjectOf(raw []byte) string {
 
 // did says in a few words what the relay did to the message.
 func (a arrival) did() string {
-	inserted, traces := 0, 0
-	for _, p := range a.marked() {
-		switch p.Mark {
-		case "block":
-			inserted++
-		case "trace":
-			traces++
-		}
-	}
+	inserted, err := a.insertions()
 	switch {
 	case a.Before == nil:
 		return "Its original was not seen."
-	case inserted == 0 && traces == 0:
-		return "Passed on unchanged."
-	case inserted == 0:
+	case err != nil:
+		return "Changed otherwise than by insertions: " + err.Error()
+	case len(inserted) == 0:
 		return "Passed on unedited."
 	}
-	return fmt.Sprintf("Link inserted in %s.", count(inserted, "place", "places"))
+	return fmt.Sprintf("Link inserted in %s, proven byte for byte.", count(len(inserted), "part", "parts"))
 }
 
 // text is the plain text as a person reads it.
@@ -220,10 +215,31 @@ func linkIn(raw []byte, base string) string {
 }
 
 // marked is the raw message with what the relay added marked: the lines above
-// the client's first header field, and insertions in the text.
+// the client's first header field, and the insertions.
 func (a arrival) marked() []piece {
-	if a.Before == nil {
+	inserted, err := a.insertions()
+	if a.Before == nil || err != nil {
 		return []piece{{Text: readable(a.Raw)}}
 	}
-	return nil
+	added := 0
+	for _, in := range inserted {
+		added += int(in.Bytes)
+	}
+	trace := min(max(len(a.Raw)-len(a.Before)-added, 0), len(a.Raw))
+	pieces := []piece{{Text: readable(a.Raw[:trace]), Mark: "trace"}}
+	at := trace
+	for _, in := range inserted {
+		start, end := max(int(in.Start), at), max(int(in.End), at)
+		pieces = append(pieces, piece{Text: readable(a.Raw[at:start])}, piece{Text: readable(a.Raw[start:end]), Mark: "block"})
+		at = end
+	}
+	return slices.DeleteFunc(append(pieces, piece{Text: readable(a.Raw[at:])}), func(p piece) bool { return p.Text == "" })
+}
+
+// insertions are found from the outside, as "careerrelay prove" finds them.
+func (a arrival) insertions() ([]rewrite.Inserted, error) {
+	if a.Before == nil {
+		return nil, nil
+	}
+	return rewrite.Compare(bytes.NewReader(a.Before), int64(len(a.Before)), bytes.NewReader(a.Raw), int64(len(a.Raw)))
 }

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -107,5 +111,92 @@ func TestAddition(t *testing.T) {
 				t.Errorf("addition = %q of %q, want %q", got, all, tt.want)
 			}
 		})
+	}
+}
+
+// anyPorts lets the demo choose free ports.
+var anyPorts = []string{"--smtp", "127.0.0.1:0", "--web", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
+
+// TestDemoOnce runs the whole product through the built binary.
+func TestDemoOnce(t *testing.T) {
+	got := asBinary(t, append([]string{"demo", "--once"}, anyPorts...)...)
+	if got.code != 0 || got.stderr != "" {
+		t.Fatalf("demo = %+v", got)
+	}
+	fates := strings.Split(got.stdout, "\n\n")[1:]
+	if len(fates) != 4 {
+		t.Fatalf("told the fate of %d mails:\n%s", len(fates), got.stdout)
+	}
+	for i, want := range []string{"1 part", "2 parts", "1 part", ""} {
+		inserted := strings.Contains(fates[i], "Link inserted in "+want+", proven") && strings.Contains(fates[i], "  open  http://")
+		passed := strings.Contains(fates[i], "Passed on unedited.") && !strings.Contains(fates[i], "  open  ")
+		if inserted != (want != "") || passed != (want == "") {
+			t.Errorf("mail %d: %s", i+1, fates[i])
+		}
+	}
+}
+
+// TestDemoStaysUp looks at the pages of a running demo and stops it.
+func TestDemoStaysUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, in := io.Pipe()
+	code := make(chan int, 1)
+	data := t.TempDir()
+	go func() {
+		code <- run(ctx, append([]string{"demo", "--data", data}, anyPorts...), nil, in, io.Discard)
+		in.Close()
+	}()
+	lines := bufio.NewScanner(out)
+	var pages []string
+	for lines.Scan() {
+		_, url, found := strings.Cut(lines.Text(), "http://")
+		if found {
+			pages = append(pages, "http://"+url)
+		}
+		if strings.HasPrefix(lines.Text(), "Send mail of your own") {
+			break
+		}
+	}
+	shown := ""
+	for _, url := range pages {
+		status, body := answer(t)(http.Get(url))
+		if status != 200 {
+			t.Errorf("GET %s = %d", url, status)
+		}
+		shown += body
+	}
+	for _, want := range []string{
+		`<ins class="block">* * * *`, `<ins class="trace">Received: from `, "選考結果のご連絡【株式会社サンプル】", "outline:3px solid",
+		"株式会社サンプルエージェント", "careerrelay_", "Link inserted in 2 parts, proven byte for byte.",
+	} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("no page shows %q", want)
+		}
+	}
+	cancel()
+	go io.Copy(io.Discard, out)
+	select {
+	case got := <-code:
+		if got != 0 {
+			t.Errorf("demo ended with %d", got)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the demo did not stop in 20 s")
+	}
+	if files, _ := filepath.Glob(filepath.Join(data, "careerrelay.*")); len(files) < 2 {
+		t.Errorf("--data kept %q", files)
+	}
+}
+
+func TestDemoPortTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got := inProcess(t, "", "demo", "--smtp", l.Addr().String(), "--web", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	if got.code != 1 || !strings.Contains(got.stderr, "in use by another program") || !strings.Contains(got.stderr, "--smtp") {
+		t.Errorf("demo = %+v", got)
 	}
 }

@@ -36,6 +36,11 @@ func (l *life) onStop(name string, stop func(context.Context) error) {
 	l.steps = append(l.steps, step{name, stop})
 }
 
+// onStopLast adds a step to be taken after all others.
+func (l *life) onStopLast(name string, stop func(context.Context) error) {
+	l.steps = append([]step{{name, stop}}, l.steps...)
+}
+
 // run starts a part that is to run until it is stopped; an error it returns
 // ends the whole server. stop waits for it.
 func (l *life) run(name string, part func() error) {

@@ -84,7 +84,7 @@ func TestCheckBroken(t *testing.T) {
 	if got.code != 1 || got.stdout != "" {
 		t.Errorf("check = %+v, want code 1 and nothing on stdout", got)
 	}
-	for _, want := range []string{":2:1:", `did you mean "agency"?`, ":9:9:", ":13:25:", ":14:16:", "4 mistakes"} {
+	for _, want := range []string{":2:1:", `did you mean "agency"?`, ":10:9:", ":15:25:", ":16:16:", "4 mistakes"} {
 		if !strings.Contains(got.stderr, want) {
 			t.Errorf("stderr lacks %q:\n%s", want, got.stderr)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,7 +64,8 @@ func (r *reloader) reload() error {
 }
 
 func (r *reloader) try() error {
-	r.seen = configs.Fingerprint(r.current) // before reading: a later change is seen at the next poll
+	// Taken before reading: what changes from here on is seen at the next poll.
+	r.seen = configs.Fingerprint(r.current)
 	next, err := configs.Load(r.path)
 	if err != nil {
 		return err
@@ -74,8 +76,10 @@ func (r *reloader) try() error {
 	if err := r.apply(next); err != nil {
 		return err
 	}
+	if !slices.Equal(r.current.Files(), next.Files()) {
+		r.seen = "" // says nothing about the files that count now: the next poll reads them again
+	}
 	r.current = next
-	r.seen = configs.Fingerprint(next) // other rule files may count now
 	return nil
 }
 

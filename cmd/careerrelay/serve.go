@@ -24,6 +24,7 @@ import (
 	"github.com/careerrelay/careerrelay/smtp"
 	"github.com/careerrelay/careerrelay/store"
 	"github.com/careerrelay/careerrelay/store/bolt"
+	"github.com/careerrelay/careerrelay/web"
 )
 
 // pollEvery is how often the configuration files are looked at.
@@ -53,23 +54,43 @@ func (c *serveCommand) Run(t *terminal) error {
 // server is a running relay.
 type server struct {
 	*life
-	config   *configs.Config // as it was started
-	registry *prometheus.Registry
-	keys     *store.Keys
-	sealer   *store.Sealer
-	stampKey []byte
-	store    *bolt.Store
-	proxy    *smtp.Proxy
-	reloader *reloader
-	pages    atomic.Pointer[http.Handler] // of the current configuration
-	tls      atomic.Pointer[tls.Config]   // of the current certificate files
-	stopping atomic.Bool
+	config    *configs.Config // as it was started
+	registry  *prometheus.Registry
+	keys      *store.Keys
+	sealer    *store.Sealer
+	stampKey  []byte
+	pageKey   []byte
+	upstreams upstreams // of the current configuration; changed by open and apply alone
+	extra     []mount
+	store     *bolt.Store
+	proxy     *smtp.Proxy
+	reloader  *reloader
+	pages     atomic.Pointer[web.Pages]  // of the current configuration
+	tls       atomic.Pointer[tls.Config] // of the current certificate files
+	links     atomic.Pointer[linkBook]   // of the current configuration
+	stopping  atomic.Bool
+}
+
+// mount is a handler beside the candidates' pages, below a path of its own.
+type mount struct {
+	path    string
+	handler http.Handler
+}
+
+// front serves the pages of the current configuration and what is mounted.
+func (s *server) front() http.Handler {
+	mux := http.NewServeMux()
+	for _, m := range s.extra {
+		mux.Handle(m.path, m.handler)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.pages.Load().ServeHTTP(w, r) })
+	return mux
 }
 
 // start opens the store and runs the relay on the listeners. If it fails, it
 // stops what it started; the listeners stay the caller's.
-func start(config *configs.Config, l *listeners, log *slog.Logger) (*server, error) {
-	s := &server{life: newLife(log), config: config, registry: prometheus.NewRegistry()}
+func start(config *configs.Config, l *listeners, log *slog.Logger, extra ...mount) (*server, error) {
+	s := &server{extra: extra, life: newLife(log), config: config, registry: prometheus.NewRegistry()}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := s.open(); err != nil {
@@ -94,14 +115,26 @@ func (s *server) open() error {
 	if err != nil {
 		return err
 	}
-	s.pages.Store(&pages)
-	options, err := s.proxyOptions(s.config)
+	s.pages.Store(pages)
+	links := newLinkBook(s.config)
+	s.links.Store(&links)
+	hostname, err := hostnameOf(s.config)
 	if err != nil {
 		return err
 	}
-	if s.proxy, err = smtp.New(options); err != nil {
+	ups, err := s.upstreams.next(s.config, hostname)
+	if err != nil {
 		return err
 	}
+	options, err := s.proxyOptions(s.config, ups, hostname)
+	if err == nil {
+		s.proxy, err = smtp.New(options)
+	}
+	if err != nil {
+		return errors.Join(err, s.upstreams.discard(ups))
+	}
+	s.upstreams = ups
+	s.onStop("upstreams", func(context.Context) error { return s.proxy.Close() })
 	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
 	return nil
 }
@@ -117,6 +150,9 @@ func (s *server) openKeys() error {
 	}
 	if s.stampKey, err = hkdf.Key(sha256.New, secret, nil, "careerrelay stamp 1", sha256.Size); err != nil {
 		return fmt.Errorf("derive stamp key: %w", err)
+	}
+	if s.pageKey, err = hkdf.Key(sha256.New, secret, nil, "careerrelay forms 1", sha256.Size); err != nil {
+		return fmt.Errorf("derive form key: %w", err)
 	}
 	keys, err := s.config.ProfileKeys()
 	if err != nil {
@@ -157,9 +193,8 @@ func (s *server) serve(l *listeners) {
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
-	s.serveHTTP("pages", l.web, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		(*s.pages.Load()).ServeHTTP(w, r)
-	}))
+	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
+	s.serveHTTP("pages", l.web, s.front())
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	ticker := time.NewTicker(pollEvery)
@@ -218,23 +253,43 @@ func (s *server) shutdown() error {
 
 // apply takes a new configuration into use: all that can fail first.
 func (s *server) apply(c *configs.Config) error {
-	companies, err := s.companies(c)
-	if err != nil {
-		return err
-	}
 	pages, err := s.newPages(c)
 	if err != nil {
 		return err
 	}
 	certificate, err := c.TLSConfig()
+	if err == nil {
+		err = s.applyCompanies(c)
+	}
+	if err != nil {
+		pages.Close()
+		return err
+	}
+	s.tls.Store(certificate)
+	s.pages.Swap(pages).Close()
+	return nil
+}
+
+func (s *server) applyCompanies(c *configs.Config) error {
+	hostname, err := hostnameOf(c)
 	if err != nil {
 		return err
 	}
-	if err := s.proxy.SetCompanies(companies); err != nil {
+	ups, err := s.upstreams.next(c, hostname)
+	if err != nil {
 		return err
 	}
-	s.pages.Store(&pages)
-	s.tls.Store(certificate)
+	links, old := newLinkBook(c), s.links.Load()
+	s.links.Store(&links) // SetCompanies asks for them
+	companies, err := s.companies(c, ups, hostname)
+	if err == nil {
+		err = s.proxy.SetCompanies(companies)
+	}
+	if err != nil {
+		s.links.Store(old)
+		return errors.Join(err, s.upstreams.discard(ups))
+	}
+	s.upstreams = ups
 	return nil
 }
 

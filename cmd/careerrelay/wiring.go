@@ -3,23 +3,22 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
-	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/careerrelay/careerrelay/configs"
+	"github.com/careerrelay/careerrelay/rewrite"
 	"github.com/careerrelay/careerrelay/smtp"
 	"github.com/careerrelay/careerrelay/store"
+	"github.com/careerrelay/careerrelay/web"
 )
 
 // proxyOptions is the configuration in the words of package smtp.
-func (s *server) proxyOptions(c *configs.Config) (smtp.Options, error) {
-	companies, err := s.companies(c)
-	if err != nil {
-		return smtp.Options{}, err
-	}
-	hostname, err := hostnameOf(c)
+func (s *server) proxyOptions(c *configs.Config, ups upstreams, hostname string) (smtp.Options, error) {
+	companies, err := s.companies(c, ups, hostname)
 	if err != nil {
 		return smtp.Options{}, err
 	}
@@ -30,7 +29,7 @@ func (s *server) proxyOptions(c *configs.Config) (smtp.Options, error) {
 		Limits: smtp.Limits{
 			MessageSize: int64(c.Limits.MessageSize), Window: int64(c.Limits.Window), Memory: int64(c.Limits.Memory),
 			Connections: c.Limits.Connections, ConnectionsPerIP: c.Limits.ConnectionsPerIP, Recipients: c.Limits.Recipients,
-			Received: c.Limits.Received, HeaderBytes: int64(c.Limits.HeaderBytes),
+			Received: c.Limits.Received, HeaderBytes: int64(c.Limits.HeaderBytes), Inspect: rewriteLimits(c),
 		},
 		Timeouts: smtp.Timeouts{
 			Command: time.Duration(c.Timeouts.Command), Data: time.Duration(c.Timeouts.Data),
@@ -46,6 +45,9 @@ func (s *server) proxyOptions(c *configs.Config) (smtp.Options, error) {
 	return o, nil
 }
 
+// hostnameOf is the name of this host in SMTP. Upstreams want a full one (RFC
+// 5321, section 2.3.5); a system that knows only a short name gets the domain
+// that Postfix would give it.
 func hostnameOf(c *configs.Config) (string, error) {
 	if c.Hostname != "" {
 		return c.Hostname, nil
@@ -54,18 +56,29 @@ func hostnameOf(c *configs.Config) (string, error) {
 	if err != nil || name == "" {
 		return "", fmt.Errorf("find the name of this host: %w; set hostname", err)
 	}
+	if !strings.Contains(name, ".") {
+		name += ".localdomain"
+	}
 	return name, nil
 }
 
 // companies is the companies of a configuration, with rules compiled and
 // upstreams ready to be dialled.
-func (s *server) companies(c *configs.Config) ([]smtp.Company, error) {
+func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([]smtp.Company, error) {
 	var all []smtp.Company
-	for _, one := range c.Companies {
+	for i := range c.Companies {
+		one := &c.Companies[i]
+		up, err := ups.of(one, c.Timeouts, hostname)
+		if err != nil {
+			return nil, fmt.Errorf("company %q: %w", one.ID, err)
+		}
 		all = append(all, smtp.Company{
-			ID: string(one.ID), Name: one.Name, Domains: texts(one.Domains),
+			ID: string(one.ID), Domains: texts(one.Domains), Upstream: up,
 			Networks: prefixes(one.Accept.Networks), Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
-			Mode: smtp.Mode(one.Mode), Test: one.Test, Release: one.Release, Wording: string(one.Wording), Agency: c.Agency.Name,
+			Mode: smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
+			Block: func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
+				return one.Block(c.Agency, v, link, optOut)
+			},
 			DKIM: smtp.DKIM(one.DKIM), Recipients: smtp.Recipients(one.Recipients),
 			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Window: time.Duration(one.Burst.Window)},
 		})
@@ -97,8 +110,48 @@ func prefixes(all []configs.Network) []netip.Prefix {
 	return out
 }
 
-func (s *server) newPages(c *configs.Config) (http.Handler, error) {
-	return http.NotFoundHandler(), nil
+// newPages makes the candidates' pages of a configuration.
+func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
+	var companies []web.Company
+	for _, one := range c.Companies {
+		base := one.PublicURL.URL
+		companies = append(companies, web.Company{ID: string(one.ID), Name: one.Name, PublicURL: &base})
+	}
+	return web.New(web.Options{
+		Companies: companies, Referrals: s.store, Person: s.keys.Person, Seal: s.sealer.Seal, Secret: s.pageKey,
+		LinkLife: time.Duration(c.LinkLife), Logger: s.log,
+		Agency: web.Agency{
+			Name: c.Agency.Name, Licence: string(c.Agency.Licence), Address: c.Agency.Address, Contact: c.Agency.Contact,
+			PrivacyPolicy: c.Agency.PrivacyPolicy.String(),
+		},
+	})
 }
 
-func (s *server) link(company string, t store.Token) (link, optOut string) { return "", "" }
+// linkBook knows where the links of each company begin.
+type linkBook map[string]*url.URL
+
+func newLinkBook(c *configs.Config) linkBook {
+	book := linkBook{}
+	for _, company := range c.Companies {
+		base := company.PublicURL.URL
+		book[string(company.ID)] = &base
+	}
+	return book
+}
+
+// link makes the addresses of a candidate's page and of its opt-out page, or
+// what all of the company's links begin with if there is no token.
+func (s *server) link(company string, t store.Token) (link, optOut string) {
+	base := (*s.links.Load())[company]
+	if base == nil {
+		return "", "" // removed by a reload
+	}
+	return web.LinkTo(base)(t)
+}
+
+// rewriteLimits are the bounds of inspection.
+func rewriteLimits(c *configs.Config) rewrite.Limits {
+	return rewrite.Limits{
+		HeaderBytes: int64(c.Limits.HeaderBytes), Parts: c.Limits.Parts, Depth: c.Limits.Depth, TextBytes: int64(c.Limits.TextBytes),
+	}
+}

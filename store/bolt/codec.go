@@ -23,9 +23,13 @@ var (
 	bucketMonths     = []byte("months")     // company, month, rule → counters
 	bucketLedger     = []byte("ledger")     // company, seq → store.Entry
 	bucketConsents   = []byte("consents")   // company, seq → store.Record
+	bucketIntros     = []byte("intros")     // company, number → store.Introduction
+	bucketCandidates = []byte("candidates") // candidate hash → id of the referral that counts (first_company)
+	bucketOutbox     = []byte("outbox")     // number → store.Delivery
+	bucketHeld       = []byte("held")       // SHA-256 of a code → heldRecord
 
 	buckets = [][]byte{bucketMeta, bucketReferrals, bucketLinks, bucketPersons, bucketSuppressed, bucketCompanies,
-		bucketMonths, bucketLedger, bucketConsents}
+		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld}
 )
 
 // appendOnly buckets get their keys in rising order, so their pages are filled
@@ -71,6 +75,11 @@ type referralRecord struct {
 	Machine   int              `json:"m,omitempty"`
 	Consent   *consentRecord   `json:"y,omitempty"`
 	Links     []linkRecord     `json:"w,omitempty"`
+
+	WithdrawnAt  micros            `json:"wt,omitempty"`
+	HandedOverAt micros            `json:"ht,omitempty"`
+	Agency       store.AgencyState `json:"a,omitempty"`
+	Entry        int64             `json:"e,omitempty"`
 }
 
 // linkRecord is one message that carried a link to this referral. There is more
@@ -90,12 +99,15 @@ type consentRecord struct {
 	TellBack   bool   `json:"b,omitempty"`
 	JobNews    bool   `json:"c,omitempty"`
 	Profile    []byte `json:"p,omitempty"`
+
+	Candidate store.PersonHash `json:"x,omitempty"`
 }
 
 // row is a referral with its links, as the transactions work on it.
 type row struct {
 	store.Referral
 	links []linkRecord
+	entry int64 // number of the ledger entry that counts it, 0 for none
 }
 
 func (r *row) record() referralRecord {
@@ -104,15 +116,17 @@ func (r *row) record() referralRecord {
 		State: r.State, Test: r.Test, Counted: r.Counted, OptedOut: r.OptedOut,
 		OfferedAt: toMicros(r.OfferedAt), SentAt: toMicros(r.SentAt), OptedInAt: toMicros(r.OptedInAt),
 		Human: r.Human, Machine: r.Machine, Consent: toConsentRecord(r.Consent), Links: r.links,
+		WithdrawnAt: toMicros(r.WithdrawnAt), HandedOverAt: toMicros(r.HandedOverAt), Agency: r.Agency, Entry: r.entry,
 	}
 }
 
 func (d *referralRecord) row(id string) *row {
-	return &row{links: d.Links, Referral: store.Referral{
+	return &row{links: d.Links, entry: d.Entry, Referral: store.Referral{
 		ID: id, Company: d.Company, Person: d.Person, Kind: d.Kind, Rule: d.Rule, Language: d.Language, Stage: d.Stage,
 		State: d.State, Test: d.Test, Counted: d.Counted, OptedOut: d.OptedOut,
 		OfferedAt: d.OfferedAt.time(), SentAt: d.SentAt.time(), OptedInAt: d.OptedInAt.time(),
 		Human: d.Human, Machine: d.Machine, Consent: d.Consent.consent(),
+		WithdrawnAt: d.WithdrawnAt.time(), HandedOverAt: d.HandedOverAt.time(), Agency: d.Agency,
 	}}
 }
 
@@ -121,7 +135,7 @@ func toConsentRecord(c *store.Consent) *consentRecord {
 		return nil
 	}
 	return &consentRecord{TextID: c.TextID, TextSHA256: c.TextSHA256, Locale: c.Locale, At: toMicros(c.At),
-		Method: c.Method, TellBack: c.TellBack, JobNews: c.JobNews, Profile: c.Profile}
+		Method: c.Method, TellBack: c.TellBack, JobNews: c.JobNews, Profile: c.Profile, Candidate: c.Candidate}
 }
 
 func (d *consentRecord) consent() *store.Consent {
@@ -129,12 +143,22 @@ func (d *consentRecord) consent() *store.Consent {
 		return nil
 	}
 	return &store.Consent{TextID: d.TextID, TextSHA256: d.TextSHA256, Locale: d.Locale, At: d.At.time(),
-		Method: d.Method, TellBack: d.TellBack, JobNews: d.JobNews, Profile: d.Profile}
+		Method: d.Method, TellBack: d.TellBack, JobNews: d.JobNews, Profile: d.Profile, Candidate: d.Candidate}
 }
 
-// personRecord leads from a person of a company to the one referral.
+// personRecord leads from a person of a company to the one referral, or says
+// that there was one and the person had it erased.
 type personRecord struct {
-	ID string `json:"i"`
+	ID      string `json:"i,omitempty"`
+	Erased  bool   `json:"e,omitempty"`
+	Counted bool   `json:"n,omitempty"` // an erased referral of this person counts already
+}
+
+// heldRecord is a store.Held on disk.
+type heldRecord struct {
+	Referral string         `json:"r"`
+	Consent  *consentRecord `json:"c,omitempty"` // nil once released
+	Until    micros         `json:"u"`
 }
 
 // companyRecord holds a company's totals.
@@ -143,7 +167,12 @@ type companyRecord struct {
 	Book     store.Book `json:"b"`
 }
 
-// counters are sums of events, test mode left out.
+func (c *companyRecord) counts(company string, ratio int) store.Counts {
+	return c.Counters.counts(company, c.Book.Tally(ratio))
+}
+
+// counters are sums of events, test mode left out. They are store.Counts without
+// the balance, which only the book gives.
 type counters struct {
 	Seen          int64 `json:"seen,omitempty"`
 	Matched       int64 `json:"match,omitempty"`
@@ -153,6 +182,11 @@ type counters struct {
 	OpenedMachine int64 `json:"mach,omitempty"`
 	OptedIn       int64 `json:"in,omitempty"`
 	OptedOut      int64 `json:"out,omitempty"`
+	Withdrawn     int64 `json:"wdr,omitempty"`
+	HandedOver    int64 `json:"hand,omitempty"`
+	Introduced    int64 `json:"intro,omitempty"`
+	Hired         int64 `json:"hired,omitempty"`
+	Purged        int64 `json:"purge,omitempty"`
 }
 
 func (c *counters) add(d counters) {
@@ -164,14 +198,19 @@ func (c *counters) add(d counters) {
 	c.OpenedMachine += d.OpenedMachine
 	c.OptedIn += d.OptedIn
 	c.OptedOut += d.OptedOut
+	c.Withdrawn += d.Withdrawn
+	c.HandedOver += d.HandedOver
+	c.Introduced += d.Introduced
+	c.Hired += d.Hired
+	c.Purged += d.Purged
 }
 
-func (c *companyRecord) counts(company string, ratio int) store.Counts {
-	n := c.Counters
+func (c counters) counts(company string, balance store.Credits) store.Counts {
 	return store.Counts{
-		Company: company, Traffic: store.Traffic{Seen: n.Seen, Matched: n.Matched, Inserted: n.Inserted},
-		Sent: n.Sent, OpenedHuman: n.OpenedHuman, OpenedMachine: n.OpenedMachine,
-		OptedIn: n.OptedIn, OptedOut: n.OptedOut, Credits: c.Book.Tally(ratio),
+		Company: company, Traffic: store.Traffic{Seen: c.Seen, Matched: c.Matched, Inserted: c.Inserted},
+		Sent: c.Sent, OpenedHuman: c.OpenedHuman, OpenedMachine: c.OpenedMachine,
+		OptedIn: c.OptedIn, OptedOut: c.OptedOut, Withdrawn: c.Withdrawn, HandedOver: c.HandedOver,
+		Introduced: c.Introduced, Hired: c.Hired, Purged: c.Purged, Credits: balance,
 	}
 }
 

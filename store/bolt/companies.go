@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -123,12 +124,12 @@ func (s *Store) Redeem(ctx context.Context, company, note string) (store.Credits
 	var got store.Credits
 	err := s.update(ctx, func(t *txn) error {
 		return t.withCompany(company, func(c *companyRecord) error {
-			e, err := c.Book.Redeem(s.now(), company, note, s.opt.Ratio)
+			i, e, err := c.Book.Redeem(s.now(), company, note, s.opt.Ratio)
 			got = c.Book.Tally(s.opt.Ratio)
 			if err != nil {
 				return err
 			}
-			return t.appendEntries(e)
+			return errors.Join(t.saveIntroduction(i), t.appendEntries(e))
 		})
 	})
 	return got, wrap("redeem", err)

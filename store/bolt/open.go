@@ -27,6 +27,7 @@ package bolt
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,9 +62,14 @@ type Options struct {
 	Now      func() time.Time // time.Now
 	Ratio    int              // counted referrals per credit; store.DefaultRatio
 	LinkLife time.Duration    // how long an unused link works; store.DefaultLinkLife
+	Cooling  time.Duration    // withdrawal within it reverses the count; store.DefaultCooling
+	Outbox   bool             // put events for the agency into the outbox
 	Logger   *slog.Logger     // discards
-	Timeout  time.Duration    // wait for another process to let go of the file; 2 s
-	MaxSize  int64            // bytes; commits fail before the file grows beyond it. 0: no limit
+
+	Attribution store.Attribution // store.Each
+
+	Timeout time.Duration // wait for another process to let go of the file; 2 s
+	MaxSize int64         // bytes in use, at which commits fail; the file is up to 16 MiB larger. 0: no limit
 }
 
 func (o Options) withDefaults() Options {
@@ -75,6 +81,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LinkLife <= 0 {
 		o.LinkLife = store.DefaultLinkLife
+	}
+	if o.Cooling <= 0 {
+		o.Cooling = store.DefaultCooling
+	}
+	if o.Attribution == "" {
+		o.Attribution = store.Each
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -105,7 +117,7 @@ type Store struct {
 	retryAt atomic.Int64          // nanoseconds after opened before which no commit is tried; 0: none
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Full = (*Store)(nil)
 
 // identity is what the file and its companion FILE.id hold.
 type identity struct {
@@ -142,12 +154,27 @@ func (s *Store) open(steps []migration) error {
 		if err := s.admit(known, id); err != nil {
 			return err
 		}
-		return s.migrate(id, steps)
+		if err := s.migrate(id, steps); err != nil {
+			return err
+		}
+		return s.continueIDs()
 	})
 	if err != nil {
 		s.release()
 	}
 	return err
+}
+
+func (s *Store) continueIDs() error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketReferrals)
+		if b == nil {
+			return damaged("bucket %s is missing", bucketReferrals)
+		}
+		last, _ := b.Cursor().Last()
+		s.ids.After(hex.EncodeToString(last))
+		return nil
+	})
 }
 
 // prepare decides from the files in the folder whether to create, to open or to
@@ -265,16 +292,14 @@ func (s *Store) bboltOptions() *bbolt.Options {
 
 // openError says in words what bbolt's errors mean to an operator.
 func (s *Store) openError(err error) error {
-	var p panicked
+	var path *fs.PathError
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, &path):
+		return err
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("%w (waited %v): stop it, or let it do the work", ErrHeld, s.opt.Timeout)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch), errors.As(err, &p):
-		return fmt.Errorf("%w: restore a backup (the file was left as it is): %w", store.ErrUnavailable, err)
 	}
-	return err
+	return fmt.Errorf("%w: restore a backup (the file was left as it is): %w", store.ErrUnavailable, err)
 }
 
 // Close commits what waits, refuses what comes later, and lets go of the file.
@@ -296,10 +321,10 @@ func (s *Store) Close() error {
 }
 
 // release closes the database. A broken one may hold bbolt's locks for ever, so
-// only its file is closed: that frees the lock for a successor.
+// only its file is let go, for whoever repairs it.
 func (s *Store) release() error {
 	if s.broken.Load() != nil {
-		return s.file.Close()
+		return abandon(s.file)
 	}
 	return guardFaults(s.db.Close)
 }

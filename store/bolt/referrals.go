@@ -32,11 +32,19 @@ func (s *Store) Offer(ctx context.Context, o store.Offer) (store.Referral, error
 }
 
 func (t *txn) refuseSuppressed(o store.Offer) error {
-	out, err := t.get(bucketSuppressed, suppressedKey(o.Company, o.Person))
-	if err == nil && out != nil {
+	if o.Asked {
+		return nil
+	}
+	out, err := t.suppressed(o.Company, o.Person)
+	if err == nil && out {
 		err = store.ErrSuppressed
 	}
 	return err
+}
+
+func (t *txn) suppressed(company string, p store.PersonHash) (bool, error) {
+	at, err := t.get(bucketSuppressed, suppressedKey(company, p))
+	return at != nil, err
 }
 
 // offered returns the person's referral with o's link in it.
@@ -46,10 +54,14 @@ func (s *Store) offered(t *txn, o store.Offer, now time.Time) (*row, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !found {
+	if p.Erased && !o.Asked {
+		return nil, store.ErrOffered
+	}
+	if !found || p.Erased {
 		r := &row{Referral: store.NewReferral(s.ids.Next(now), o, now)}
-		return r, errors.Join(
-			t.save(bucketPersons, personKey(o.Company, o.Test, o.Person), personRecord{ID: r.ID}),
+		r.OptedOut, err = t.suppressed(o.Company, o.Person)
+		return r, errors.Join(err,
+			t.save(bucketPersons, personKey(o.Company, o.Test, o.Person), personRecord{ID: r.ID, Counted: p.Counted}),
 			t.addLink(r, o),
 			t.saveRow(r))
 	}
@@ -64,6 +76,9 @@ func (s *Store) offered(t *txn, o store.Offer, now time.Time) (*row, error) {
 	}
 	switch {
 	case link == nil:
+		if len(r.links) >= maxLinks {
+			return nil, store.ErrOffered
+		}
 		return r, errors.Join(t.addLink(r, o), t.saveRow(r))
 	case link.Void || r.State != before:
 		link.Void = false
@@ -71,6 +86,10 @@ func (s *Store) offered(t *txn, o store.Offer, now time.Time) (*row, error) {
 	}
 	return r, nil
 }
+
+// maxLinks bounds the messages that share one referral, so that nobody can make a
+// record grow without end by asking.
+const maxLinks = 50
 
 // link finds the link of a message by its key.
 func (r *row) link(key string) *linkRecord {
@@ -177,14 +196,18 @@ func (s *Store) change(ctx context.Context, token store.Token, do func(t *txn, r
 // Confirm implements store.Store.
 func (s *Store) Confirm(ctx context.Context, token store.Token) error {
 	err := s.change(ctx, token, func(t *txn, r *row, _ *linkRecord, now time.Time) error {
-		first := r.SentAt.IsZero()
+		before := r.Referral
 		if err := r.Confirm(now); err != nil {
 			return err
 		}
-		if !first || r.SentAt.IsZero() {
+		if r.State == before.State && r.SentAt.Equal(before.SentAt) {
 			return nil
 		}
-		return errors.Join(t.saveRow(r), t.count(r, now, counters{Sent: 1}))
+		var d counters
+		if before.SentAt.IsZero() { // referrals, not messages
+			d.Sent = 1
+		}
+		return errors.Join(t.saveRow(r), t.count(r, now, d))
 	})
 	return wrap("confirm", err)
 }
@@ -250,27 +273,66 @@ func (s *Store) View(ctx context.Context, token store.Token, machine bool) error
 func (s *Store) OptIn(ctx context.Context, token store.Token, c store.Consent) (store.Referral, error) {
 	var got store.Referral
 	err := s.change(ctx, token, func(t *txn, r *row, link *linkRecord, now time.Time) error {
-		switch {
-		case link.Void:
+		if link.Void {
 			return store.ErrNotFound
-		case r.Overdue(now, s.opt.LinkLife):
-			return store.ErrExpired
-		case r.State == store.OptedIn:
-			got = r.Referral
-			return nil
 		}
-		counted, again := r.Counted, !r.OptedInAt.IsZero()
-		if err := r.OptIn(now, c); err != nil {
-			return err
-		}
+		err := s.optIn(t, r, c, now)
 		got = r.Referral
-		var d counters
-		if !again { // people, not consents
-			d.OptedIn = 1
-		}
-		return errors.Join(t.saveRow(r), t.count(r, now, d), s.prove(t, r, !counted, now))
+		return err
 	})
+	if err != nil {
+		got = store.Referral{}
+	}
 	return got, wrap("opt in", err)
+}
+
+func (s *Store) optIn(t *txn, r *row, c store.Consent, now time.Time) error {
+	switch {
+	case r.Overdue(now, s.opt.LinkLife):
+		return store.ErrExpired
+	case r.State == store.OptedIn:
+		return nil
+	}
+	counted, again := r.Counted, !r.OptedInAt.IsZero()
+	if err := r.OptIn(now, c); err != nil {
+		return err
+	}
+	if err := s.attribute(t, r); err != nil {
+		return err
+	}
+	var d counters
+	if !again { // people, not consents
+		d.OptedIn = 1
+	}
+	return errors.Join(s.prove(t, r, !counted, now), t.saveRow(r), t.count(r, now, d),
+		s.announce(t, r, store.EventOptedIn, now))
+}
+
+// attribute decides whether another referral of the same person counts already:
+// an erased one of this company, or one of another company.
+func (s *Store) attribute(t *txn, r *row) error {
+	var p personRecord
+	if _, err := t.load(bucketPersons, personKey(r.Company, r.Test, r.Person), &p); err != nil {
+		return err
+	}
+	r.Counted = r.Counted && !p.Counted
+	if s.opt.Attribution != store.FirstCompany || !r.Counted {
+		return nil
+	}
+	if r.Consent.Candidate == "" {
+		return errors.New("the first_company attribution needs the candidate's hash")
+	}
+	key := []byte(r.Consent.Candidate)
+	var first string
+	found, err := t.load(bucketCandidates, key, &first)
+	if err != nil {
+		return err
+	}
+	if found && first != r.ID {
+		r.Counted = false
+		return nil
+	}
+	return t.save(bucketCandidates, key, r.ID)
 }
 
 // prove appends the consent record and, when the referral counts from now on,
@@ -280,13 +342,15 @@ func (s *Store) prove(t *txn, r *row, fresh bool, now time.Time) error {
 		return nil
 	}
 	return t.withCompany(r.Company, func(c *companyRecord) error {
-		if err := t.appendRecord(c.Book.Prove(store.ConsentRecord(r.Referral))); err != nil {
+		if err := t.appendRecord(c.Book.Prove(store.NewRecord(store.RecordConsent, r.Referral, now))); err != nil {
 			return err
 		}
 		if !r.Counted || !fresh {
 			return nil
 		}
-		return t.appendEntries(c.Book.Count(now, r.Referral, s.opt.Ratio)...)
+		entries := c.Book.Count(now, r.Referral, s.opt.Ratio)
+		r.entry = entries[0].Seq
+		return t.appendEntries(entries...)
 	})
 }
 

@@ -421,8 +421,7 @@ func reopening(f *fixture) {
 	out := f.sent("c", message(2), person(2))
 	f.must("opt out", f.s.OptOut(f.ctx, out.Token))
 	before, counts := f.lookup(o.Token), f.counts("c")
-	f.close()
-	f.s = f.open(f.t, f.place, f.clock.now)
+	f.reopen()
 	after := f.lookup(o.Token)
 	if after.ID != before.ID || after.State != store.OptedIn || !bytes.Equal(after.Consent.Profile, before.Consent.Profile) {
 		f.t.Error("the referral is not what it was")
@@ -435,8 +434,10 @@ func reopening(f *fixture) {
 	if again := f.mustOffer(o); again.ID != before.ID {
 		f.t.Error("retry after reopening made another referral")
 	}
-	if next := f.mustOffer(f.offer("c", message(3), person(3))); next.ID == before.ID {
-		f.t.Error("an id was used twice")
+	f.reopen()
+	f.clock.add(-time.Hour) // the clock was set back meanwhile
+	if next := f.mustOffer(f.offer("c", message(3), person(3))); next.ID <= f.id(out) {
+		f.t.Error("ids do not go on")
 	}
 }
 

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -193,5 +194,121 @@ func (m *modelRun) compare(t *rapid.T) {
 		if want := store.Tally(m.counted(company), m.redeemed[company], store.DefaultRatio); err != nil || c != want {
 			t.Fatalf("credits of %s: %+v, %v; want %+v", company, c, err, want)
 		}
+	}
+}
+
+// ledgerModel plays random histories of opting in, withdrawing, erasing,
+// redeeming and returning, with three referrals per credit, and holds the books
+// against plain arithmetic. The audit recomputes the same a third way.
+func ledgerModel(f *fixture) {
+	round := 0
+	rapid.Check(f.t, func(t *rapid.T) {
+		round++
+		m := &ledgerRun{fixture: f, company: fmt.Sprint("c", round), people: map[int]*ledgerPerson{}}
+		t.Repeat(map[string]func(*rapid.T){
+			"opt in":   func(t *rapid.T) { m.optIn(t) },
+			"withdraw": func(t *rapid.T) { m.end(t, f.s.Withdraw, false) },
+			"erase":    func(t *rapid.T) { m.end(t, f.s.Erase, true) },
+			"redeem":   func(t *rapid.T) { m.redeem(t) },
+			"return":   func(t *rapid.T) { m.giveBack(t) },
+			"wait":     func(t *rapid.T) { f.clock.add(store.DefaultCooling / 2) },
+			"":         func(t *rapid.T) { m.compare(t) },
+		})
+		rep, err := f.s.Audit(f.ctx)
+		if err != nil || !rep.OK() {
+			t.Fatalf("audit: %v, %v", err, rep.Problems)
+		}
+	})
+}
+
+type ledgerPerson struct {
+	id               string
+	at               int64 // microseconds of the last opt-in
+	in, counted, end bool
+}
+
+type ledgerRun struct {
+	*fixture
+	company           string
+	people            map[int]*ledgerPerson
+	counted, redeemed int64
+	open              []int64 // introductions that can be returned
+	introductions     int64
+}
+
+func (m *ledgerRun) optIn(t *rapid.T) {
+	n := rapid.IntRange(0, 8).Draw(t, "person")
+	p := m.people[n]
+	if p == nil {
+		p = new(ledgerPerson)
+		m.people[n] = p
+	}
+	if p.end {
+		return
+	}
+	o := m.offer(m.company, message(n), person(n))
+	if _, err := m.s.Offer(m.ctx, o); err != nil {
+		t.Fatalf("offer: %v", err)
+	}
+	r, err := m.s.OptIn(m.ctx, o.Token, store.Consent{TextID: "t"})
+	if err != nil || !r.Counted {
+		t.Fatalf("opt in: counted %v, %v", r.Counted, err)
+	}
+	if !p.in {
+		p.at = store.Clock(m.clock.now()).UnixMicro()
+	}
+	if !p.counted {
+		m.counted++
+	}
+	p.id, p.in, p.counted = r.ID, true, true
+}
+
+// end withdraws or erases.
+func (m *ledgerRun) end(t *rapid.T, do func(context.Context, string) (store.Referral, error), forGood bool) {
+	p := m.people[rapid.IntRange(0, 8).Draw(t, "person")]
+	if p == nil || p.id == "" {
+		return
+	}
+	if p.in && store.Clock(m.clock.now()).UnixMicro()-p.at < store.DefaultCooling.Microseconds() && p.counted {
+		p.counted = false
+		m.counted--
+	}
+	if _, err := do(m.ctx, p.id); err != nil && (forGood || !p.end) {
+		t.Fatalf("end: %v", err)
+	}
+	p.in = false
+	p.end = p.end || forGood
+}
+
+func (m *ledgerRun) redeem(t *rapid.T) {
+	var want error
+	if store.Tally(m.counted, m.redeemed, m.opt.Ratio).Available() == 0 {
+		want = store.ErrNoCredit
+	} else {
+		m.redeemed++
+		m.introductions++
+		m.open = append(m.open, m.introductions)
+	}
+	if _, err := m.s.Redeem(m.ctx, m.company, ""); !errors.Is(err, want) {
+		t.Fatalf("redeem: got %v, want %v", err, want)
+	}
+}
+
+func (m *ledgerRun) giveBack(t *rapid.T) {
+	if len(m.open) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(m.open)-1).Draw(t, "introduction")
+	if _, err := m.s.Advance(m.ctx, m.company, m.open[i], store.EntryReturn, ""); err != nil {
+		t.Fatalf("return: %v", err)
+	}
+	m.redeemed--
+	m.open = append(m.open[:i], m.open[i+1:]...)
+}
+
+func (m *ledgerRun) compare(t *rapid.T) {
+	got, err := m.s.Credits(m.ctx, m.company)
+	if want := store.Tally(m.counted, m.redeemed, m.opt.Ratio); err != nil || got != want {
+		t.Fatalf("credits: got %+v, %v; want %+v", got, err, want)
 	}
 }

@@ -2,7 +2,7 @@
 // implementation runs it:
 //
 //	func TestConformance(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T, place string, now func() time.Time) store.Store { … })
+//		storetest.Run(t, func(t *testing.T, place string, o storetest.Options) store.Full { … })
 //	}
 //
 // It pins down what databases differ in: order, the precision of times,
@@ -20,10 +20,17 @@ import (
 	"github.com/careerrelay/careerrelay/store"
 )
 
-// Open opens the store in place, an empty folder of the test's own, with the
-// ratio and link life of store's defaults. Opening the same place again after
-// Close must give the same store.
-type Open func(t *testing.T, place string, now func() time.Time) store.Store
+// Open opens the store in place, an empty folder of the test's own. Opening the
+// same place again after Close must give the same store.
+type Open func(t *testing.T, place string, o Options) store.Full
+
+// Options are what the suite needs to set; all else is as store's defaults.
+type Options struct {
+	Now         func() time.Time
+	Ratio       int
+	Attribution store.Attribution
+	Outbox      bool
+}
 
 // start is an instant that no precision but microseconds keeps exactly.
 var start = time.Date(2026, 4, 1, 9, 30, 15, 123456789, time.FixedZone("JST", 9*60*60))
@@ -61,13 +68,40 @@ func Run(t *testing.T, open Open) {
 		{"race for the last credit", lastCredit},
 		{"ids are time-ordered", idOrder},
 		{"model", model},
+
+		{"withdraw", withdraw},
+		{"withdraw reverses a used credit", reverseUsedCredit},
+		{"erase", erase},
+		{"correct a profile", setProfile},
+		{"suppress without a link", suppress},
+		{"pages of referrals", pages},
+		{"life of an introduction", introduction},
+		{"agency states", agencyStates},
+		{"books", books},
+		{"months", months},
+		{"retention", retention},
+		{"retention of records", retentionOfRecords},
+		{"outbox", outbox},
+		{"outbox after a withdrawal", outboxRecall},
+		{"unknown ids", unknownIDs},
+		{"double opt-in", doubleOptIn},
+		{"asked for by the person", asked},
+		{"asked for after an erasure", askedAfterErasure},
+		{"a token of another referral", foreignToken},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t, open)
-			defer f.close()
-			c.test(f)
-		})
+		t.Run(c.name, func(t *testing.T) { run(t, open, Options{Outbox: true}, c.test) })
 	}
+	t.Run("no outbox", func(t *testing.T) { run(t, open, Options{}, noOutbox) })
+	t.Run("first company", func(t *testing.T) { run(t, open, Options{Attribution: store.FirstCompany}, firstCompany) })
+	t.Run("ledger model", func(t *testing.T) { run(t, open, Options{Ratio: 3, Outbox: true}, ledgerModel) })
+}
+
+// run runs one case in a store of its own, and audits what is left.
+func run(t *testing.T, open Open, o Options, test func(*fixture)) {
+	f := newFixture(t, open, o)
+	defer f.close()
+	test(f)
+	f.audit()
 }
 
 // fixture is one store with an injected clock and the keys of one relay.
@@ -75,9 +109,10 @@ type fixture struct {
 	t     *testing.T
 	open  Open
 	place string
+	opt   Options
 	clock *clock
 	keys  *store.Keys
-	s     store.Store
+	s     store.Full
 	ctx   context.Context
 }
 
@@ -98,15 +133,37 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-func newFixture(t *testing.T, open Open) *fixture {
+func newFixture(t *testing.T, open Open, o Options) *fixture {
 	t.Helper()
 	keys, err := store.NewKeys([]byte("storetest's secret of many bytes"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, open: open, place: t.TempDir(), clock: &clock{at: start}, keys: keys, ctx: t.Context()}
-	f.s = open(t, f.place, f.clock.now)
+	f := &fixture{t: t, open: open, place: t.TempDir(), opt: o, clock: &clock{at: start}, keys: keys, ctx: t.Context()}
+	f.opt.Now = f.clock.now
+	f.s = open(t, f.place, f.opt)
 	return f
+}
+
+func (f *fixture) reopen() {
+	f.t.Helper()
+	f.close()
+	f.s = f.open(f.t, f.place, f.opt)
+}
+
+// audit fails the test unless the books explain everything. A closed store has
+// nothing to audit.
+func (f *fixture) audit() store.AuditReport {
+	f.t.Helper()
+	rep, err := f.s.Audit(f.ctx)
+	if errors.Is(err, store.ErrUnavailable) {
+		return rep
+	}
+	f.must("audit", err)
+	for _, p := range rep.Problems {
+		f.t.Errorf("audit: %s", p)
+	}
+	return rep
 }
 
 func (f *fixture) close() {

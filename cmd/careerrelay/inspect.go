@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/mail"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/careerrelay/careerrelay/configs"
+	"github.com/careerrelay/careerrelay/rewrite"
+	"github.com/careerrelay/careerrelay/store"
+	"github.com/careerrelay/careerrelay/web"
+)
+
+// inspector decides, edits and proves stored mails with the code of the relay,
+// and touches neither store nor network. Safe for concurrent use.
+type inspector struct {
+	companies []*inspected
+	anyone    *inspected // the built-in sample company, which owns each sender's domain; nil with a configuration
+	limits    rewrite.Limits
+	keys      *store.Keys
+	hosts     []string // of links
+}
+
+// inspected is a company, ready to judge mail.
+type inspected struct {
+	configs.Company
+	agency configs.Agency
+	base   *url.URL
+}
+
+// finding is what the relay would do with one mail.
+type finding struct {
+	raw     []byte
+	message *rewrite.Message // nil if there was nothing to index
+	reading rewrite.Reading
+	verdict rewrite.Verdict
+	edited  *rewrite.Edited // nil: it passes unedited
+	reason  string          // why it passes; "" if it is edited
+	link    string          // in the edited mail
+}
+
+// newInspector takes the companies of a configuration file, or the sample
+// company if there is none.
+func newInspector(t *terminal, file, publicURL string) (*inspector, error) {
+	// Links of replays are the same in each run, and no relay knows them.
+	secret := sha256.Sum256([]byte("careerrelay replay"))
+	keys, err := store.NewKeys(secret[:])
+	if err != nil {
+		return nil, err
+	}
+	ins := &inspector{keys: keys}
+	if file == "" {
+		return ins, ins.addSample(publicURL)
+	}
+	config, err := loadConfig(t, file)
+	if err != nil {
+		return nil, err
+	}
+	ins.limits = rewriteLimits(config)
+	for _, company := range config.Companies {
+		ins.companies = append(ins.companies, ins.add(config, company))
+	}
+	return ins, nil
+}
+
+func (ins *inspector) addSample(publicURL string) error {
+	config, err := configs.Parse("sample", configs.Sample)
+	if err != nil {
+		return err
+	}
+	ins.limits = rewriteLimits(config)
+	company := config.Companies[0]
+	base, err := url.Parse(publicURL)
+	if err != nil || base.Host == "" {
+		return fmt.Errorf("--public-url: %q is not a web address", publicURL)
+	}
+	company.PublicURL = configs.URL{URL: *base}
+	ins.anyone = ins.add(config, company)
+	return nil
+}
+
+func (ins *inspector) add(config *configs.Config, company configs.Company) *inspected {
+	base := company.PublicURL.URL
+	ins.hosts = append(ins.hosts, base.Host)
+	return &inspected{Company: company, agency: config.Agency, base: &base}
+}
+
+// inspect does with a mail what the relay does between accept and forward. The
+// error is a failure of ours, on which the relay would pass the mail unedited.
+func (ins *inspector) inspect(raw []byte) (finding, error) {
+	f := finding{raw: raw}
+	message, err := rewrite.Parse(bytes.NewReader(raw), int64(len(raw)), ins.limits)
+	if err != nil {
+		return f, fmt.Errorf("inspect: %w", err)
+	}
+	f.message, f.reading = message, message.Reading()
+	company, env := ins.envelope(message)
+	f.reason = message.Reason
+	if f.reason == "" && company == nil {
+		f.reason = "no_company"
+	}
+	if f.reason != "" {
+		f.verdict = rewrite.Verdict{Kind: rewrite.None, Reason: f.reason}
+		return f, nil
+	}
+	f.verdict = company.Compiled().Decide(&f.reading, env)
+	if f.reason = company.unedited(f.verdict); f.reason != "" {
+		return f, nil
+	}
+	return f, ins.edit(company, env, &f)
+}
+
+// unedited is the reason why the company's mail stays as it is.
+func (c *inspected) unedited(v rewrite.Verdict) string {
+	switch {
+	case v.Kind == rewrite.None || v.Kind == "":
+		return v.Reason
+	case c.Mode == configs.Off:
+		return "off"
+	case c.Mode == configs.Observe:
+		return "observe"
+	case len(c.Release) > 0 && !slices.Contains(c.Release, v.Rule):
+		return "not_released"
+	}
+	return ""
+}
+
+func (ins *inspector) edit(company *inspected, env rewrite.Envelope, f *finding) error {
+	link, optOut := ins.links(company, env, f)
+	block, ok := company.Block(company.agency, f.verdict, link, optOut)
+	if !ok {
+		f.reason = "no_wording"
+		return nil
+	}
+	edited, err := f.message.Edit(block, rewrite.EditOptions{BreakDKIM: company.DKIM == "insert", Links: ins.linkStarts()})
+	if unedited, ok := errors.AsType[*rewrite.Unedited](err); ok {
+		f.reason = unedited.Reason
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("splice: %w", err)
+	}
+	if err := edited.Prove(); err != nil {
+		return fmt.Errorf("prove: %w", err)
+	}
+	f.edited, f.link = edited, link
+	return nil
+}
+
+// envelope guesses the transaction that a stored mail came in: from the From
+// address to the To addresses. The company is the one that owns the sender's
+// domain, or the only one there is; nil if that leaves it open.
+func (ins *inspector) envelope(m *rewrite.Message) (*inspected, rewrite.Envelope) {
+	env := rewrite.Envelope{Recipients: addressesIn(m.Values("To")), LinkHosts: ins.hosts}
+	if from := addressesIn(m.Values("From")); len(from) > 0 {
+		env.From = from[0]
+	}
+	domain := domainOf(env.From)
+	if ins.anyone != nil {
+		if domain != "" {
+			env.OwnDomains = []string{domain}
+		}
+		return ins.anyone, env
+	}
+	company := ins.owner(domain)
+	if company != nil {
+		env.OwnDomains = texts(company.Domains)
+	}
+	return company, env
+}
+
+func (ins *inspector) owner(domain string) *inspected {
+	for _, c := range ins.companies {
+		for _, own := range texts(c.Domains) {
+			if domain == own || strings.HasSuffix(domain, "."+own) {
+				return c
+			}
+		}
+	}
+	if len(ins.companies) == 1 {
+		return ins.companies[0]
+	}
+	return nil
+}
+
+func domainOf(address string) string {
+	_, domain, _ := strings.Cut(store.Normalize(address), "@")
+	return domain
+}
+
+// looseAddress finds addresses where the field is not as the standard wants it.
+var looseAddress = regexp.MustCompile(`[^\s<>,;:"()\[\]]+@[^\s<>,;:"()\[\]]+`)
+
+// addressesIn are the addresses of header fields.
+func addressesIn(values []string) []string {
+	var found []string
+	for _, v := range values {
+		list, err := mail.ParseAddressList(v)
+		if err != nil {
+			found = append(found, looseAddress.FindAllString(v, -1)...)
+			continue
+		}
+		for _, a := range list {
+			found = append(found, a.Address)
+		}
+	}
+	return found
+}
+
+// links are the candidate's link and opt-out link for the mail.
+func (ins *inspector) links(company *inspected, env rewrite.Envelope, f *finding) (link, optOut string) {
+	key := f.message.MessageID()
+	if key == "" {
+		sum := sha256.Sum256(f.raw)
+		key = "sha256:" + hex.EncodeToString(sum[:])
+	}
+	candidate := ""
+	for _, r := range env.Recipients {
+		if !slices.Contains(env.OwnDomains, domainOf(r)) {
+			candidate = r
+		}
+	}
+	return web.LinkTo(company.base)(ins.keys.Token(string(company.ID), key, candidate))
+}
+
+// linkStarts is what every link of the companies begins with.
+func (ins *inspector) linkStarts() []string {
+	var starts []string
+	for _, c := range append(ins.companies, ins.anyone) {
+		if c != nil {
+			link, _ := web.LinkTo(c.base)("")
+			starts = append(starts, link)
+		}
+	}
+	return starts
+}
