@@ -254,7 +254,6 @@ func (v validation) company(c *Company, key string) {
 	v.latinName(key+".name_en", c.NameEN, c.Name)
 	v.publicURL(c, key)
 	v.wordings(c, key)
-	v.ruleWordings(c, key)
 	v.users(c, key)
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
@@ -267,6 +266,7 @@ func (v validation) company(c *Company, key string) {
 	}
 	v.upstreamSecret(c, key)
 	v.rules(c, key)
+	v.ruleWordings(c, key)
 }
 
 // linkColumns is the longest public_url so that the whole link stays below 70
@@ -375,9 +375,10 @@ func (v validation) ruleWordings(c *Company, key string) {
 		return // said already
 	}
 	families := append(c.wordings.Families(), leaverFamily)
-	for id, wording := range c.compiled.Wordings() {
-		if !slices.Contains(families, wording) {
-			v.fail(key+".rules", "known: "+strings.Join(families, ", "), "rule %q asks for the wording %q, which no file has", id, wording)
+	wordings := c.compiled.Wordings()
+	for _, id := range slices.Sorted(maps.Keys(wordings)) {
+		if !slices.Contains(families, wordings[id]) {
+			v.fail(key+".rules", "known: "+strings.Join(families, ", "), "rule %q asks for the wording %q, which no file has", id, wordings[id])
 		}
 	}
 }
