@@ -26,15 +26,10 @@ type htmlPoint struct {
 type htmlView struct {
 	lines  []line
 	points []htmlPoint
-	words  []int // words[i]: visible text tokens up to the end of lines[i]
-	quotes []int // the same for quotations
-	chars  []visibleChar
-}
-
-// visibleChar is one byte of visible text and where it stands in the source.
-type visibleChar struct {
-	c  byte
-	at int
+	words  []int   // words[i]: visible text tokens up to the end of lines[i]
+	quotes []int   // the same for quotations
+	text   []byte  // the visible text without white space …
+	at     []int32 // … and where each byte of it stands in the source
 }
 
 // element is one open element and what it does to the text inside.
@@ -78,6 +73,7 @@ type htmlReader struct {
 // may stand. The tokenizer never fails: HTML has no wrong input.
 func readHTML(source string) htmlView {
 	r := &htmlReader{}
+	r.view.text, r.view.at = make([]byte, 0, len(source)/2), make([]int32, 0, len(source)/2)
 	z := html.NewTokenizer(strings.NewReader(source))
 	for at := 0; ; {
 		kind := z.Next()
@@ -200,8 +196,9 @@ func (r *htmlReader) char(c string, start, end int, e element) {
 	}
 	r.line.WriteString(c)
 	r.end = end
-	for i := range len(c) {
-		r.view.chars = append(r.view.chars, visibleChar{c[i], start})
+	r.view.text = append(r.view.text, c...)
+	for range len(c) {
+		r.view.at = append(r.view.at, int32(start))
 	}
 }
 

@@ -44,17 +44,18 @@ type Message struct {
 	// id: limit_headers, limit_parts, limit_depth, limit_time; or "".
 	Reason string
 
-	r      io.ReaderAt
-	size   int64
-	limits Limits
-	leaves map[*Part]*leaf // decoded text, filled on demand
+	r       io.ReaderAt
+	size    int64
+	limits  Limits
+	leaves  map[*Part]*leaf // decoded text, filled on demand
+	divided map[*Part]*view // the same in lines
 }
 
 // Parse reads the raw message once and builds its index. Structure that breaks
 // the rules is no error (a part ends where its reader would end it); err is a
 // read error of r. The message keeps r.
 func Parse(r io.ReaderAt, size int64, limits Limits) (*Message, error) {
-	m := &Message{r: r, size: size, limits: limits.withDefaults(), leaves: map[*Part]*leaf{}}
+	m := &Message{r: r, size: size, limits: limits.withDefaults(), leaves: map[*Part]*leaf{}, divided: map[*Part]*view{}}
 	s := &indexer{m: m, in: newWindow(r, size), levels: map[string][]*Part{}}
 	if err := s.run(); err != nil {
 		return nil, fmt.Errorf("index message: %w", err)

@@ -30,7 +30,6 @@ func (l layout) last(lines []string) int {
 var (
 	separator    = regexp.MustCompile(`^\W{0,2}[-_=*]{2,}\s*(original message|original appointment|forwarded message|forwarded by|begin forwarded message|元のメッセージ|転送メッセージ|転送されたメッセージ|メッセージ転送|replied message).{0,80}$|^begin forwarded message:|^(以下|下記)?.{0,4}(転送いたします|転送します)。?$`)
 	attribution  = regexp.MustCompile(`^(on .{6,160} wrote:|le .{6,160} a écrit :|am .{6,160} schrieb .*:|.{0,80}\d{4}[年/.-].{0,100}(:|wrote:|書きました:|のメール:|さんは書きました:|からのメッセージ:)|.{0,60}(さんが書きました|さんは書きました|wrote|writes):|in reply to .{4,80}:)$`)
-	quotePrefix  = regexp.MustCompile(`^\s{0,3}[>»|]`)
 	historyField = regexp.MustCompile(`^[*＊]?(from|sent|date|to|cc|subject|reply-to|差出人|送信者|送信日時|送信日|日時|日付|宛先|件名|cc|from:)[*＊]?\s*[:：]\s?.*`)
 	historyFirst = regexp.MustCompile(`^[*＊]?(from|差出人|送信者)[*＊]?\s*[:：]`)
 	rule         = regexp.MustCompile(`^[\s]*([-_=*~+#/\\.:|^<>・…‥─━―—–‐ー＝=＊*＿_〜~◆◇■□●○◎★☆▼▽▲△♪※|｜┃│┏┓┗┛┌┐└┘╋╂┳┻\s]){4,}$`)
@@ -46,7 +45,7 @@ func findLayout(lines []string, quoted []bool) layout {
 	folded := make([]string, len(lines))
 	for i, s := range lines {
 		folded[i] = strings.ToLower(strings.TrimRight(norm.NFKC.String(s), " \t"))
-		l.quoted[i] = quoted != nil && quoted[i] || quotePrefix.MatchString(folded[i])
+		l.quoted[i] = quoted != nil && quoted[i] || quotePrefix(folded[i])
 	}
 	for i := range folded {
 		if !l.quoted[i] && startsHistory(folded, i) {
@@ -63,10 +62,10 @@ func findLayout(lines []string, quoted []bool) layout {
 // startsHistory tells whether the whole rest of the mail is an older one.
 func startsHistory(folded []string, i int) bool {
 	line := strings.TrimSpace(folded[i])
-	if separator.MatchString(line) {
+	if separates(line) {
 		return true
 	}
-	if !historyFirst.MatchString(line) {
+	if !strings.Contains(line, ":") || !historyFirst.MatchString(line) {
 		return false
 	}
 	fields := 0
@@ -78,6 +77,31 @@ func startsHistory(folded []string, i int) bool {
 	return fields >= 3
 }
 
+// separates tells whether the line introduces an older mail. One of a few words
+// is in every such line; looking for them first spares most lines the expression.
+func separates(line string) bool {
+	for _, word := range []string{"message", "forwarded", "appointment", "メッセージ", "転送"} {
+		if strings.Contains(line, word) {
+			return separator.MatchString(line)
+		}
+	}
+	return false
+}
+
+// attributes tells whether the line says who wrote what follows.
+func attributes(line string) bool {
+	return strings.HasSuffix(line, ":") && attribution.MatchString(line)
+}
+
+// quotePrefix tells whether the line is quoted: a mark behind three blanks at most.
+func quotePrefix(line string) bool {
+	mark := strings.TrimLeft(line, " \t")
+	if len(line)-len(mark) > 3 {
+		return false
+	}
+	return strings.HasPrefix(mark, ">") || strings.HasPrefix(mark, "»") || strings.HasPrefix(mark, "|")
+}
+
 // markAttributions marks "On … wrote:" lines in front of a quotation, wrapped
 // over two lines or not; without quote marks the rest is history.
 func (l *layout) markAttributions(folded []string) {
@@ -86,10 +110,10 @@ func (l *layout) markAttributions(folded []string) {
 			continue
 		}
 		line, n := strings.TrimSpace(folded[i]), 1
-		if strings.HasPrefix(line, "on ") && !attribution.MatchString(line) && i+1 < l.history {
+		if strings.HasPrefix(line, "on ") && !attributes(line) && i+1 < l.history {
 			line, n = line+" "+strings.TrimSpace(folded[i+1]), 2
 		}
-		if !attribution.MatchString(line) {
+		if !attributes(line) {
 			continue
 		}
 		next := i + n

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"strings"
 )
 
@@ -124,15 +125,11 @@ func (v *view) placeholder(b Block) (placed, bool) {
 
 // find looks for mark in the visible text and returns its range in the source.
 func (h *htmlView) find(mark string) (start, end int, ok bool) {
-	var b strings.Builder
-	for _, c := range h.chars {
-		b.WriteByte(c.c)
-	}
-	i := strings.Index(b.String(), mark)
+	i := bytes.Index(h.text, []byte(mark))
 	if i < 0 {
 		return 0, 0, false
 	}
-	return h.chars[i].at, h.chars[i+len(mark)-1].at + 1, true
+	return int(h.at[i]), int(h.at[i+len(mark)-1]) + 1, true
 }
 
 // tagsIn returns the tags of a piece of HTML without the text between them.

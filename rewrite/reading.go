@@ -63,8 +63,11 @@ type view struct {
 	layout layout
 }
 
-// view decodes a text part and divides it.
+// view decodes a text part and divides it, once.
 func (m *Message) view(p *Part) (*view, error) {
+	if v, ok := m.divided[p]; ok {
+		return v, nil
+	}
 	l, err := m.leaf(p)
 	if err != nil {
 		return nil, err
@@ -81,6 +84,7 @@ func (m *Message) view(p *Part) (*view, error) {
 		texts[i], quoted[i] = ln.text, ln.quoted
 	}
 	v.layout = findLayout(texts, quoted)
+	m.divided[p] = v
 	return v, nil
 }
 

@@ -41,6 +41,9 @@ func newDirectory(o *Options, companies []Company, old *directory) (*directory, 
 			problems = append(problems, fmt.Errorf("company %q: id is used twice", c.ID))
 		}
 		c.Mode, c.DKIM, c.Recipients = or(c.Mode, Insert), or(c.DKIM, SkipSigned), or(c.Recipients, PassSeveral)
+		if slices.ContainsFunc(c.Networks, func(n netip.Prefix) bool { return n.Bits() == 0 }) {
+			problems = append(problems, fmt.Errorf("company %q: a network of all addresses would make an open relay", c.ID))
+		}
 		for j, domain := range c.Domains {
 			c.Domains[j] = strings.ToLower(domain)
 		}

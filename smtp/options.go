@@ -54,8 +54,8 @@ type Rules interface {
 	Decide(r *rewrite.Reading, env rewrite.Envelope) rewrite.Verdict
 }
 
-// Options configure a Proxy. Hostname, Companies, Referrals, Link and StampKey
-// are required.
+// Options configure a Proxy. Hostname, Companies, Referrals, Keys, Link and
+// StampKey are required.
 type Options struct {
 	Companies []Company
 	Hostname  string // ours, fully qualified: greeting, EHLO, Received

@@ -41,8 +41,8 @@ type Proxy struct {
 
 // New makes a Proxy. It opens no connection; mistakes in o are errors.
 func New(o Options) (*Proxy, error) {
-	if o.Hostname == "" || o.Referrals == nil || o.Link == nil || len(o.StampKey) == 0 {
-		return nil, errors.New("make proxy: Hostname, Referrals, Link and StampKey are required")
+	if o.Hostname == "" || o.Referrals == nil || o.Keys == nil || o.Link == nil || len(o.StampKey) == 0 {
+		return nil, errors.New("make proxy: Hostname, Referrals, Keys, Link and StampKey are required")
 	}
 	o.Limits, o.Timeouts = o.Limits.withDefaults(), o.Timeouts.withDefaults()
 	if o.Now == nil {

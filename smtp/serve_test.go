@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -521,5 +522,69 @@ func TestReload(t *testing.T) {
 	p.expect("250*")
 	if got := body(t, r.upstream.got()[1].message); got == rejectionMail {
 		t.Error("not edited after it was switched on again")
+	}
+}
+
+// TestDrainTLS: an idle client hears of the stop through its encryption.
+func TestDrainTLS(t *testing.T) {
+	a := newAuthority(t)
+	r := newRig(t, withTLS(a))
+	p := r.dial().startTLS(&tls.Config{RootCAs: a.pool, ServerName: "relay.example"})
+	p.talk("C: EHLO c", "S: 250*")
+	r.stop()
+	p.expect("421 4.3.2 Relay is restarting, try again")
+	p.closed()
+}
+
+// TestListenerLost: Serve ends with an error when its listener is closed by
+// somebody else, and its clients are told to go.
+func TestListenerLost(t *testing.T) {
+	proxy, err := New(testOptions(t, &fakeUpstream{extensions: allExtensions()}, &fakeReferrals{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- proxy.Serve(context.Background(), l) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	p := newPeer(t, conn)
+	p.expect("220*")
+	l.Close()
+	p.expect("421 4.3.2*")
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v, want net.ErrClosed", err)
+	}
+}
+
+// TestNewRefuses: what cannot work is no relay.
+func TestNewRefuses(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(o *Options)
+	}{
+		{"no hostname", func(o *Options) { o.Hostname = "" }},
+		{"no store", func(o *Options) { o.Referrals = nil }},
+		{"no stamp key", func(o *Options) { o.StampKey = nil }},
+		{"no keys", func(o *Options) { o.Keys = nil }},
+		{"no upstream", func(o *Options) { o.Companies[0].upstream = nil }},
+		{"no rules", func(o *Options) { o.Companies[0].editor = nil }},
+		{"open relay", func(o *Options) { o.Companies[0].Networks = []netip.Prefix{netip.MustParsePrefix("::/0")} }},
+		{"one id twice", func(o *Options) { o.Companies = append(o.Companies, o.Companies[0]) }},
+		{"one user twice", func(o *Options) { o.Companies[0].Users = []User{{Name: "a"}, {Name: "a"}} }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := testOptions(t, &fakeUpstream{}, &fakeReferrals{})
+			tc.change(&o)
+			if _, err := New(o); err == nil {
+				t.Error("accepted")
+			}
+		})
 	}
 }
