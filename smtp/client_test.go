@@ -587,9 +587,9 @@ func TestSlowButSteady(t *testing.T) {
 		io.WriteString(remote, "250 2.0.0 taken\r\n")
 	}()
 	c := pipeConversation(local)
-	c.timeouts.Block = 100 * time.Millisecond
+	c.timeouts.Block = time.Second
 	began := time.Now()
-	r, err := c.data(context.Background(), letterText(1<<20), make([]byte, 0, transferBuffer))
+	r, err := c.data(context.Background(), letterText(4<<20), make([]byte, 0, transferBuffer))
 	if err != nil || r.Code != 250 {
 		t.Errorf("got %v, %v", r, err)
 	}
