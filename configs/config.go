@@ -261,7 +261,7 @@ func defaults(v any) {
 		c.LinkLife = Duration(90 * day)
 		c.Log = Log{Level: "info", Format: "text"}
 		c.Limits = Limits{
-			MessageSize: 50e6, Window: 1 << 20, Memory: 24 << 20, Connections: 2000, ConnectionsPerIP: 100, Recipients: 1000,
+			MessageSize: 50e6, Window: 1 << 20, Memory: 6 << 20, Connections: 2000, ConnectionsPerIP: 100, Recipients: 1000,
 			Received: 50, HeaderBytes: 1 << 20, Parts: 1000, Depth: 20, TextBytes: 1 << 20,
 		}
 		c.Timeouts = Timeouts{

@@ -45,6 +45,7 @@ type partLine struct {
 	Filename string `json:"filename,omitempty"`
 	Bytes    int64  `json:"bytes"`
 	Edited   bool   `json:"edited"`
+	Why      string `json:"why,omitempty"` // it is not a place for the block
 }
 
 func (c *explainCommand) Run(t *terminal) error {
@@ -101,12 +102,15 @@ func explain(f finding) (explanation, []byte, error) {
 		}
 		e.Insertions = inserted
 	}
-	f.message.Root.Walk(func(p *rewrite.Part) { e.Parts = append(e.Parts, partOf(p, edits)) })
+	for _, o := range f.message.Outline() {
+		e.Parts = append(e.Parts, partOf(o, edits))
+	}
 	return e, after, nil
 }
 
-func partOf(p *rewrite.Part, edits []rewrite.Edit) partLine {
-	line := partLine{Depth: p.Depth, Type: p.MediaType, Charset: p.Params["charset"], Filename: p.Filename, Bytes: p.Body.Len()}
+func partOf(o rewrite.OutlinePart, edits []rewrite.Edit) partLine {
+	p := o.Part
+	line := partLine{Depth: p.Depth, Type: p.MediaType, Charset: p.Params["charset"], Filename: p.Filename, Bytes: p.Body.Len(), Why: rewrite.OutlineReasons()[o.Why]}
 	if p.Multipart() {
 		return line
 	}
@@ -204,6 +208,9 @@ func (e explanation) printParts(p paper) {
 		line := fmt.Sprintf("%s%s, %d bytes", strings.Repeat("  ", part.Depth+1), strings.Join(about, ", "), part.Bytes)
 		if part.Edited {
 			line += p.in(green, "  <- edited")
+		}
+		if part.Why != "" {
+			line += "  (not here: " + part.Why + ")"
 		}
 		fmt.Fprintln(p, line)
 	}

@@ -83,12 +83,15 @@ func (r *reloader) try() error {
 	return nil
 }
 
-// companies are the ids of the companies in use.
-func (r *reloader) companies() []string {
+// config is the configuration in use.
+func (r *reloader) config() *configs.Config {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return companyIDs(r.current)
+	return r.current
 }
+
+// companies are the ids of the companies in use.
+func (r *reloader) companies() []string { return companyIDs(r.config()) }
 
 func companyIDs(c *configs.Config) []string {
 	var ids []string

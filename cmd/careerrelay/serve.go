@@ -202,6 +202,10 @@ func (s *server) serve(l *listeners) {
 		s.reloader.run(ctx, hup, ticker.C)
 		return nil
 	})
+	s.run("retention", func() error {
+		s.keepRetention(ctx)
+		return nil
+	})
 	mail := make(chan struct{}, len(l.smtp))
 	for _, one := range l.smtp {
 		s.run("mail", func() error {
