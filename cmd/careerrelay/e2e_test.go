@@ -15,11 +15,25 @@ import (
 // to the built binary, which hands it to a private Postfix, which delivers it to
 // a mailbox; candidates open the link and opt in as a browser does.
 
-// TestHopBytes: what lies in the mailbox is what was sent plus the block, for
+// TestHop lets hops with a relay each share a mailbox.
+func TestHop(t *testing.T) {
+	t.Parallel()
+	mailbox := startMailbox(t)
+	for name, run := range map[string]func(*testing.T, *hop){
+		"bytes": hopBytes, "link": hopLink, "credits": hopCredits, "twice": hopTwice, "killed": hopKilled,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHop(t, name, mailbox)
+			h.start(t)
+			run(t, h)
+		})
+	}
+}
+
+// hopBytes: what lies in the mailbox is what was sent plus the block, for
 // every kind of mail; what is no rejection has no block.
-func TestHopBytes(t *testing.T) {
-	h := newHop(t)
-	h.start(t)
+func hopBytes(t *testing.T, h *hop) {
 	for _, tt := range []struct {
 		mail, boundary string
 		gains          []int // sections that gain a block
@@ -31,7 +45,7 @@ func TestHopBytes(t *testing.T) {
 		{"interview", "", nil, []string{"text/plain"}},
 	} {
 		t.Run(tt.mail, func(t *testing.T) {
-			sent := demoLetter(t, tt.mail, 1)
+			sent := h.letter(t, tt.mail, 1)
 			got := h.deliver(t, sent)
 			got.checkTop(t)
 			checkGains(t, got.insertions(t, sent, tt.boundary), tt.gains)
@@ -82,11 +96,9 @@ func checkTexts(t *testing.T, got arrived, sent letter, kinds []string) {
 	}
 }
 
-// TestHopLink: scanners change nothing, the candidate's own POST does.
-func TestHopLink(t *testing.T) {
-	h := newHop(t)
-	h.start(t)
-	sent := demoLetter(t, "iso-2022-jp", 1)
+// hopLink: scanners change nothing, the candidate's own POST does.
+func hopLink(t *testing.T, h *hop) {
+	sent := h.letter(t, "iso-2022-jp", 1)
 	c := newCandidate(h.deliver(t, sent).link(t), sent.to)
 	want := reportRow{Seen: 1, Matched: 1, Inserted: 1, Sent: 1}
 	h.awaitReport(t, want)
@@ -122,12 +134,10 @@ func optInAgain(t *testing.T, c *candidate) {
 	}
 }
 
-// TestHopCredits: ten candidates make one credit, nine none, eleven still one.
-func TestHopCredits(t *testing.T) {
-	h := newHop(t)
-	h.start(t)
+// hopCredits: ten candidates make one credit, nine none, eleven still one.
+func hopCredits(t *testing.T, h *hop) {
 	var all []*candidate
-	sent := letters(t, "english", 11)
+	sent := h.letters(t, "english", 11)
 	h.send(t, sent...)
 	for _, l := range sent {
 		all = append(all, newCandidate(h.awaitCopies(t, l.id, 1)[0].link(t), l.to))
@@ -141,12 +151,10 @@ func TestHopCredits(t *testing.T) {
 	}
 }
 
-// TestHopTwice: a mail sent again carries the same link, and is one referral;
+// hopTwice: a mail sent again carries the same link, and is one referral;
 // another mail to the same person carries none.
-func TestHopTwice(t *testing.T) {
-	h := newHop(t)
-	h.start(t)
-	sent := demoLetter(t, "html", 1)
+func hopTwice(t *testing.T, h *hop) {
+	sent := h.letter(t, "html", 1)
 	h.send(t, sent, sent)
 	copies := h.awaitCopies(t, sent.id, 2)
 	link := copies[0].link(t)
@@ -154,8 +162,8 @@ func TestHopTwice(t *testing.T) {
 		t.Errorf("links %q and %q, or the copies differ", link, copies[1].link(t))
 	}
 	h.awaitReport(t, reportRow{Seen: 2, Matched: 2, Inserted: 2, Sent: 1})
-	another := demoLetter(t, "html", 1)
-	another.id = "<another@sample.example.jp>"
+	another := h.letter(t, "html", 1)
+	another.id = "<twice-another@sample.example.jp>"
 	another.raw = messageIDLine.ReplaceAll(sent.raw, []byte("Message-ID: "+another.id))
 	if got := h.deliver(t, another); !bytes.Equal(got.raw, another.raw) {
 		t.Errorf("a second mail to the same person arrived as %q", got.raw)
@@ -166,9 +174,10 @@ func TestHopTwice(t *testing.T) {
 // TestHopUpstreamStopped: without the mail server the client keeps its mail, and
 // nothing counts; when the server is back, so is the mail.
 func TestHopUpstreamStopped(t *testing.T) {
-	h := newHop(t)
+	t.Parallel()
+	h := newHop(t, "stopped", startMailbox(t))
 	h.start(t)
-	first, second := demoLetter(t, "iso-2022-jp", 1), demoLetter(t, "english", 2)
+	first, second := h.letter(t, "iso-2022-jp", 1), h.letter(t, "english", 2)
 	h.deliver(t, first) // leaves a connection that will be stale
 	want := reportRow{Seen: 1, Matched: 1, Inserted: 1, Sent: 1}
 	h.awaitReport(t, want)
@@ -189,16 +198,14 @@ func TestHopUpstreamStopped(t *testing.T) {
 	h.awaitReport(t, reportRow{Seen: 2, Matched: 2, Inserted: 2, Sent: 2})
 }
 
-// TestHopKilled kills the relay in the middle of its work, as kill -9 does.
-func TestHopKilled(t *testing.T) {
-	h := newHop(t)
-	h.start(t)
-	early := demoLetter(t, "iso-2022-jp", 100)
+// hopKilled kills the relay in the middle of its work, as kill -9 does.
+func hopKilled(t *testing.T, h *hop) {
+	early := h.letter(t, "iso-2022-jp", 100)
 	before := newCandidate(h.deliver(t, early).link(t), early.to)
 	optInAll(t, before)
 	h.awaitReport(t, reportRow{Seen: 1, Matched: 1, Inserted: 1, Sent: 1, OpenedMachine: 1, OptedIn: 1, Counted: 1})
 	torn := h.beginLetter(t)
-	sent := letters(t, "iso-2022-jp", 12)
+	sent := h.letters(t, "iso-2022-jp", 12)
 	failed := h.sendAndKill(t, sent)
 	h.start(t)
 	h.send(t, failed...) // as every client does
