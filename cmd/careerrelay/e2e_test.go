@@ -20,7 +20,7 @@ func TestHop(t *testing.T) {
 	t.Parallel()
 	mailbox := startMailbox(t)
 	for name, run := range map[string]func(*testing.T, *hop){
-		"bytes": hopBytes, "link": hopLink, "credits": hopCredits, "twice": hopTwice, "killed": hopKilled,
+		"bytes": hopBytes, "link": hopLink, "credits": hopCredits, "twice": hopTwice, "killed": hopKilled, "refused": hopRefused,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -169,6 +169,21 @@ func hopTwice(t *testing.T, h *hop) {
 		t.Errorf("a second mail to the same person arrived as %q", got.raw)
 	}
 	h.awaitReport(t, reportRow{Seen: 3, Matched: 3, Inserted: 2, Sent: 1})
+}
+
+// hopRefused: what Postfix says to the whole message is what the client hears, and
+// no referral is counted as sent.
+func hopRefused(t *testing.T, h *hop) {
+	for i, tt := range []struct{ to, reply string }{{deferred, "450 4.2.1 "}, {refused, "550 5.7.1 "}} {
+		sent := h.letter(t, "english", i)
+		sent.raw = bytes.Replace(sent.raw, []byte(sent.to), []byte(tt.to), 1)
+		sent.to = tt.to
+		err := h.trySend(t.TempDir(), sent)
+		if told, ok := errors.AsType[*errSwaks](err); !ok || !strings.HasPrefix(told.reply, tt.reply) || !strings.Contains(told.reply, ": not this ") {
+			t.Errorf("swaks: %v, want %s", err, tt.reply)
+		}
+	}
+	h.awaitReport(t, reportRow{Seen: 2, Matched: 2})
 }
 
 // TestHopUpstreamStopped: without the mail server the client keeps its mail, and
