@@ -62,6 +62,31 @@ func hopBytes(t *testing.T, h *hop) {
 	h.awaitReport(t, reportRow{Seen: 4, Matched: 3, Inserted: 3, Sent: 3})
 }
 
+// TestGain: the second opinion sees every change that is no insertion.
+func TestGain(t *testing.T) {
+	for _, tt := range []struct {
+		name, before, after, gained string
+		ok                          bool
+	}{
+		{"nothing", "ab", "ab", "", true},
+		{"in the middle", "ab", "axb", "x", true},
+		{"on top", "ab", "xab", "x", true},
+		{"at the end", "ab", "abx", "x", true},
+		{"what was there again", "ab", "aab", "a", true},
+		{"two places", "abc", "axbxc", "", false},
+		{"an octet changed", "abc", "aXc", "", false},
+		{"an octet changed beside an insertion", "abc", "axXc", "", false},
+		{"an octet lost", "abc", "ac", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			gained, err := gain([]byte(tt.before), []byte(tt.after))
+			if gained != tt.gained || (err == nil) != tt.ok {
+				t.Errorf("gain = %q, %v, want %q, ok %v", gained, err, tt.gained, tt.ok)
+			}
+		})
+	}
+}
+
 // checkGains checks which sections gained something.
 func checkGains(t *testing.T, gained []string, want []int) {
 	t.Helper()
@@ -134,7 +159,8 @@ func optInAgain(t *testing.T, c *candidate) {
 	}
 }
 
-// hopCredits: ten candidates make one credit, nine none, eleven still one.
+// hopCredits: ten candidates make one credit, nine none, eleven still one; a
+// restart in good order changes no count at all.
 func hopCredits(t *testing.T, h *hop) {
 	var all []*candidate
 	sent := h.letters(t, "english", 11)
@@ -149,6 +175,9 @@ func hopCredits(t *testing.T, h *hop) {
 		want.OpenedMachine, want.OptedIn, want.Counted, want.Earned = n, n, n, int64(step.earned)
 		h.awaitReport(t, want)
 	}
+	h.process.end(t)
+	h.start(t)
+	h.awaitReport(t, want)
 }
 
 // hopTwice: a mail sent again carries the same link, and is one referral;
