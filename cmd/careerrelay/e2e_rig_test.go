@@ -60,6 +60,7 @@ const (
 
 func startMailbox(t *testing.T) *smtptest.Postfix {
 	t.Helper()
+	smtptest.Program(t, "swaks") // it would be started for nothing
 	return smtptest.StartPostfix(t, smtptest.PostfixOptions{Domain: candidateDomain, Main: []string{
 		"smtpd_end_of_data_restrictions = check_recipient_access inline:{{" + deferred + " = 450 4.2.1 not this hour} {" + refused + " = 550 5.7.1 not this mail}}",
 	}})
