@@ -125,6 +125,10 @@ func (c *candidate) optIn() error {
 	return nil
 }
 
+// reading is a little more than the relay wants between a form and its answer.
+// Asking again sooner would use up the forms that one link may send.
+const reading = 2100 * time.Millisecond
+
 // submit sends a form of the page. The relay takes none that comes faster than a
 // person reads, so it is sent again until it is taken.
 func (c *candidate) submit(page answered, action string, typed url.Values) (answered, error) {
@@ -135,7 +139,7 @@ func (c *candidate) submit(page answered, action string, typed url.Values) (answ
 	maps.Copy(form, typed)
 	limit := time.Now().Add(patience)
 	early := 0
-	for pace := time.Tick(700 * time.Millisecond); time.Now().Before(limit); <-pace {
+	for pace := time.Tick(reading); time.Now().Before(limit); <-pace {
 		next, err := c.ask(http.MethodPost, to, form)
 		if err != nil || next.status == http.StatusOK {
 			if err == nil && early == 0 {

@@ -15,11 +15,25 @@ import (
 // to the built binary, which hands it to a private Postfix, which delivers it to
 // a mailbox; candidates open the link and opt in as a browser does.
 
-// TestHopBytes: what lies in the mailbox is what was sent plus the block, for
+// TestHop lets hops with a relay each share a mailbox.
+func TestHop(t *testing.T) {
+	t.Parallel()
+	mailbox := startMailbox(t)
+	for name, run := range map[string]func(*testing.T, *hop){
+		"bytes": hopBytes, "link": hopLink, "credits": hopCredits, "twice": hopTwice, "killed": hopKilled, "refused": hopRefused,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHop(t, name, mailbox)
+			h.start(t)
+			run(t, h)
+		})
+	}
+}
+
+// hopBytes: what lies in the mailbox is what was sent plus the block, for
 // every kind of mail; what is no rejection has no block.
-func TestHopBytes(t *testing.T) {
-	h := newHop(t)
-	h.start(t)
+func hopBytes(t *testing.T, h *hop) {
 	for _, tt := range []struct {
 		mail, boundary string
 		gains          []int // sections that gain a block
@@ -31,7 +45,7 @@ func TestHopBytes(t *testing.T) {
 		{"interview", "", nil, []string{"text/plain"}},
 	} {
 		t.Run(tt.mail, func(t *testing.T) {
-			sent := demoLetter(t, tt.mail, 1)
+			sent := h.letter(t, tt.mail, 1)
 			got := h.deliver(t, sent)
 			got.checkTop(t)
 			checkGains(t, got.insertions(t, sent, tt.boundary), tt.gains)
@@ -46,6 +60,31 @@ func TestHopBytes(t *testing.T) {
 		})
 	}
 	h.awaitReport(t, reportRow{Seen: 4, Matched: 3, Inserted: 3, Sent: 3})
+}
+
+// TestGain: the second opinion sees every change that is no insertion.
+func TestGain(t *testing.T) {
+	for _, tt := range []struct {
+		name, before, after, gained string
+		ok                          bool
+	}{
+		{"nothing", "ab", "ab", "", true},
+		{"in the middle", "ab", "axb", "x", true},
+		{"on top", "ab", "xab", "x", true},
+		{"at the end", "ab", "abx", "x", true},
+		{"what was there again", "ab", "aab", "a", true},
+		{"two places", "abc", "axbxc", "", false},
+		{"an octet changed", "abc", "aXc", "", false},
+		{"an octet changed beside an insertion", "abc", "axXc", "", false},
+		{"an octet lost", "abc", "ac", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			gained, err := gain([]byte(tt.before), []byte(tt.after))
+			if gained != tt.gained || (err == nil) != tt.ok {
+				t.Errorf("gain = %q, %v, want %q, ok %v", gained, err, tt.gained, tt.ok)
+			}
+		})
+	}
 }
 
 // checkGains checks which sections gained something.
@@ -82,11 +121,9 @@ func checkTexts(t *testing.T, got arrived, sent letter, kinds []string) {
 	}
 }
 
-// TestHopLink: scanners change nothing, the candidate's own POST does.
-func TestHopLink(t *testing.T) {
-	h := newHop(t)
-	h.start(t)
-	sent := demoLetter(t, "iso-2022-jp", 1)
+// hopLink: scanners change nothing, the candidate's own POST does.
+func hopLink(t *testing.T, h *hop) {
+	sent := h.letter(t, "iso-2022-jp", 1)
 	c := newCandidate(h.deliver(t, sent).link(t), sent.to)
 	want := reportRow{Seen: 1, Matched: 1, Inserted: 1, Sent: 1}
 	h.awaitReport(t, want)
@@ -122,12 +159,11 @@ func optInAgain(t *testing.T, c *candidate) {
 	}
 }
 
-// TestHopCredits: ten candidates make one credit, nine none, eleven still one.
-func TestHopCredits(t *testing.T) {
-	h := newHop(t)
-	h.start(t)
+// hopCredits: ten candidates make one credit, nine none, eleven still one; a
+// restart in good order changes no count at all.
+func hopCredits(t *testing.T, h *hop) {
 	var all []*candidate
-	sent := letters(t, "english", 11)
+	sent := h.letters(t, "english", 11)
 	h.send(t, sent...)
 	for _, l := range sent {
 		all = append(all, newCandidate(h.awaitCopies(t, l.id, 1)[0].link(t), l.to))
@@ -139,14 +175,15 @@ func TestHopCredits(t *testing.T) {
 		want.OpenedMachine, want.OptedIn, want.Counted, want.Earned = n, n, n, int64(step.earned)
 		h.awaitReport(t, want)
 	}
+	h.process.end(t)
+	h.start(t)
+	h.awaitReport(t, want)
 }
 
-// TestHopTwice: a mail sent again carries the same link, and is one referral;
+// hopTwice: a mail sent again carries the same link, and is one referral;
 // another mail to the same person carries none.
-func TestHopTwice(t *testing.T) {
-	h := newHop(t)
-	h.start(t)
-	sent := demoLetter(t, "html", 1)
+func hopTwice(t *testing.T, h *hop) {
+	sent := h.letter(t, "html", 1)
 	h.send(t, sent, sent)
 	copies := h.awaitCopies(t, sent.id, 2)
 	link := copies[0].link(t)
@@ -154,8 +191,8 @@ func TestHopTwice(t *testing.T) {
 		t.Errorf("links %q and %q, or the copies differ", link, copies[1].link(t))
 	}
 	h.awaitReport(t, reportRow{Seen: 2, Matched: 2, Inserted: 2, Sent: 1})
-	another := demoLetter(t, "html", 1)
-	another.id = "<another@sample.example.jp>"
+	another := h.letter(t, "html", 1)
+	another.id = "<twice-another@sample.example.jp>"
 	another.raw = messageIDLine.ReplaceAll(sent.raw, []byte("Message-ID: "+another.id))
 	if got := h.deliver(t, another); !bytes.Equal(got.raw, another.raw) {
 		t.Errorf("a second mail to the same person arrived as %q", got.raw)
@@ -163,12 +200,28 @@ func TestHopTwice(t *testing.T) {
 	h.awaitReport(t, reportRow{Seen: 3, Matched: 3, Inserted: 2, Sent: 1})
 }
 
+// hopRefused: what Postfix says to the whole message is what the client hears, and
+// no referral is counted as sent.
+func hopRefused(t *testing.T, h *hop) {
+	for i, tt := range []struct{ to, reply string }{{deferred, "450 4.2.1 "}, {refused, "550 5.7.1 "}} {
+		sent := h.letter(t, "english", i)
+		sent.raw = bytes.Replace(sent.raw, []byte(sent.to), []byte(tt.to), 1)
+		sent.to = tt.to
+		err := h.trySend(t.TempDir(), sent)
+		if told, ok := errors.AsType[*errSwaks](err); !ok || !strings.HasPrefix(told.reply, tt.reply) || !strings.Contains(told.reply, ": not this ") {
+			t.Errorf("swaks: %v, want %s", err, tt.reply)
+		}
+	}
+	h.awaitReport(t, reportRow{Seen: 2, Matched: 2})
+}
+
 // TestHopUpstreamStopped: without the mail server the client keeps its mail, and
 // nothing counts; when the server is back, so is the mail.
 func TestHopUpstreamStopped(t *testing.T) {
-	h := newHop(t)
+	t.Parallel()
+	h := newHop(t, "stopped", startMailbox(t))
 	h.start(t)
-	first, second := demoLetter(t, "iso-2022-jp", 1), demoLetter(t, "english", 2)
+	first, second := h.letter(t, "iso-2022-jp", 1), h.letter(t, "english", 2)
 	h.deliver(t, first) // leaves a connection that will be stale
 	want := reportRow{Seen: 1, Matched: 1, Inserted: 1, Sent: 1}
 	h.awaitReport(t, want)
@@ -189,16 +242,14 @@ func TestHopUpstreamStopped(t *testing.T) {
 	h.awaitReport(t, reportRow{Seen: 2, Matched: 2, Inserted: 2, Sent: 2})
 }
 
-// TestHopKilled kills the relay in the middle of its work, as kill -9 does.
-func TestHopKilled(t *testing.T) {
-	h := newHop(t)
-	h.start(t)
-	early := demoLetter(t, "iso-2022-jp", 100)
+// hopKilled kills the relay in the middle of its work, as kill -9 does.
+func hopKilled(t *testing.T, h *hop) {
+	early := h.letter(t, "iso-2022-jp", 100)
 	before := newCandidate(h.deliver(t, early).link(t), early.to)
 	optInAll(t, before)
 	h.awaitReport(t, reportRow{Seen: 1, Matched: 1, Inserted: 1, Sent: 1, OpenedMachine: 1, OptedIn: 1, Counted: 1})
 	torn := h.beginLetter(t)
-	sent := letters(t, "iso-2022-jp", 12)
+	sent := h.letters(t, "iso-2022-jp", 12)
 	failed := h.sendAndKill(t, sent)
 	h.start(t)
 	h.send(t, failed...) // as every client does

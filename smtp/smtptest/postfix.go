@@ -249,7 +249,7 @@ func (p *Postfix) run(t testing.TB, command string) {
 }
 
 func (p *Postfix) command(word string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 6*Patience) // a script with many steps, slow on a busy machine
 	defer cancel()
 	cmd := exec.CommandContext(ctx, postfixProgram, "-c", filepath.Join(p.dir, "conf"), word)
 	var out bytes.Buffer
