@@ -27,7 +27,7 @@ build:
 
 # The race detector needs cgo; the product itself never does.
 test: peers
-	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 30m ./...
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 40m -tags browser ./...
 
 # Real peers (Postfix, swaks, Chromium, Japanese fonts) from the distribution.
 peers:
@@ -35,8 +35,8 @@ peers:
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt -w these files:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	CGO_ENABLED=0 $(GO) vet ./...
-	CGO_ENABLED=0 $(GO) run $(STATICCHECK) ./...
+	CGO_ENABLED=0 $(GO) vet -tags browser ./...
+	CGO_ENABLED=0 $(GO) run $(STATICCHECK) -tags browser ./...
 	@bash .ci/vulnerabilities $(GOVULNCHECK)
 	$(GO) mod verify
 	$(GO) mod tidy -diff

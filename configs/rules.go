@@ -238,9 +238,6 @@ func (s *ruleSource) check() {
 		if r.Kind != "" && r.Kind != string(rewrite.Rejection) && r.Kind != string(rewrite.Leaver) {
 			s.fail(key+".kind", fmt.Sprintf("%q is no kind", r.Kind), "rejection or leaver")
 		}
-		if families := shippedFamilies(); r.Wording != "" && !slices.Contains(families, r.Wording) {
-			s.fail(key+".wording", fmt.Sprintf("%q is no wording", r.Wording), strings.Join(families, ", "))
-		}
 		s.checkClauses(key+".evidence", r.Evidence, true)
 		s.checkClauses(key+".veto", r.Veto, false)
 	}

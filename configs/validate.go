@@ -254,8 +254,6 @@ func (v validation) company(c *Company, key string) {
 	v.latinName(key+".name_en", c.NameEN, c.Name)
 	v.publicURL(c, key)
 	v.wordings(c, key)
-	v.rules(c, key)
-	v.ruleWordings(c, key)
 	v.users(c, key)
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
@@ -267,6 +265,8 @@ func (v validation) company(c *Company, key string) {
 		v.fail(key+".upstream_auth", "give both", "user and password belong together")
 	}
 	v.upstreamSecret(c, key)
+	v.rules(c, key)
+	v.ruleWordings(c, key)
 }
 
 // linkColumns is the longest public_url so that the whole link stays below 70
@@ -311,6 +311,9 @@ func (v validation) rules(c *Company, key string) {
 		c.compiled = known
 		return
 	}
+	if len(v.d.problems.Mistakes()) > 0 && !slices.ContainsFunc(names, func(n string) bool { return !strings.HasPrefix(n, builtin) }) {
+		return // the file is refused anyhow, and built-in rules have no mistakes to report
+	}
 	rules, err := loadRules(names)
 	v.compiled[list] = rules
 	if problems, ok := errors.AsType[Problems](err); ok {
@@ -331,7 +334,7 @@ func (v validation) rulesExist(c *Company, names []string, key string) bool {
 		at := fmt.Sprintf("%s.rules[%d]", key, i)
 		if strings.HasPrefix(name, builtin) {
 			if !slices.Contains(BuiltinRules(), name) {
-				v.fail(at, "shipped: "+strings.Join(BuiltinRules(), ", "), "there are no shipped rules %q", name)
+				v.fail(at, "built in: "+strings.Join(BuiltinRules(), ", "), "there are no built-in rules %q", name)
 				all = false
 			}
 			continue
@@ -372,9 +375,10 @@ func (v validation) ruleWordings(c *Company, key string) {
 		return // said already
 	}
 	families := append(c.wordings.Families(), leaverFamily)
-	for id, wording := range c.compiled.Wordings() {
-		if !slices.Contains(families, wording) {
-			v.fail(key+".rules", "known: "+strings.Join(families, ", "), "rule %q asks for the wording %q, which no file has", id, wording)
+	wordings := c.compiled.Wordings()
+	for _, id := range slices.Sorted(maps.Keys(wordings)) {
+		if !slices.Contains(families, wordings[id]) {
+			v.fail(key+".rules", "known: "+strings.Join(families, ", "), "rule %q asks for the wording %q, which no file has", id, wordings[id])
 		}
 	}
 }

@@ -54,15 +54,6 @@ func ShippedWordings(language string) ([]byte, error) {
 // shippedOnce are the shipped wordings, read once per process: they cannot change.
 var shippedOnce = sync.OnceValues(func() (Wordings, error) { return LoadWordings(nil) })
 
-// shippedFamilies are the families of wordings that a rule may ask for.
-func shippedFamilies() []string {
-	w, err := shippedOnce()
-	if err != nil {
-		panic(err) // they are compiled in, and tested
-	}
-	return w.Families()
-}
-
 // loadWordings is LoadWordings without doing the usual work again.
 func loadWordings(files []string) (Wordings, error) {
 	if len(files) == 0 {

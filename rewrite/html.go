@@ -75,21 +75,36 @@ func readHTML(source string) htmlView {
 	r := &htmlReader{}
 	r.view.text, r.view.at = make([]byte, 0, len(source)/2), make([]int32, 0, len(source)/2)
 	z := html.NewTokenizer(strings.NewReader(source))
-	for at := 0; ; {
+	for at, open := 0, false; ; {
 		kind := z.Next()
 		raw := len(z.Raw())
 		if kind == html.ErrorToken {
 			r.breakLine(false)
 			r.endAll()
-			r.point(at)
+			if !open {
+				r.point(at)
+			}
 			return r.view
 		}
+		open = unclosed(kind, source[at:at+raw])
 		r.token(z, kind, source[at:at+raw], at)
 		at += raw
 		if kind != html.CommentToken && kind != html.DoctypeToken {
 			r.point(at)
 		}
 	}
+}
+
+// unclosed tells whether the token is a comment or a declaration that the source
+// ends in: what is put behind it would be part of it.
+func unclosed(kind html.TokenType, raw string) bool {
+	switch {
+	case kind != html.CommentToken && kind != html.DoctypeToken:
+		return false
+	case strings.HasPrefix(raw, "<!--"):
+		return !strings.HasSuffix(raw, "-->") && !strings.HasSuffix(raw, "--!>")
+	}
+	return !strings.HasSuffix(raw, ">")
 }
 
 func (r *htmlReader) token(z *html.Tokenizer, kind html.TokenType, raw string, at int) {
@@ -141,25 +156,41 @@ func (r *htmlReader) text(raw string, at int) {
 		r.words++
 	}
 	for i := 0; i < len(raw); {
+		if n := plainRun(raw[i:]); n > 0 {
+			r.run(raw[i:i+n], at+i)
+			i += n
+			continue
+		}
 		n := charLen(raw[i:])
 		r.char(html.UnescapeString(raw[i:i+n]), at+i, at+i+n, e)
 		i += n
 	}
 }
 
-// charLen is the length of the character, entity or run of blanks at the start of s.
+// plainRun is the length of the text at the start of s that stands for itself.
+func plainRun(s string) int {
+	if n := strings.IndexAny(s, "& \t\r\n"); n >= 0 {
+		return n
+	}
+	return len(s)
+}
+
+// run adds text that stands for itself.
+func (r *htmlReader) run(s string, at int) {
+	r.line.WriteString(s)
+	r.end = at + len(s)
+	r.view.text = append(r.view.text, s...)
+	for i := range len(s) {
+		r.view.at = append(r.view.at, int32(at+i))
+	}
+}
+
+// charLen is the length of the blank or the character reference at the start of s.
 func charLen(s string) int {
-	switch {
-	case s[0] == '&':
+	if s[0] == '&' {
 		return entityLen(s)
-	case s[0] < 0x80:
-		return 1
 	}
-	n := 1
-	for n < len(s) && s[n]&0xc0 == 0x80 {
-		n++
-	}
-	return n
+	return 1
 }
 
 // entityLen is the length of the character reference at the start of s; the
@@ -242,13 +273,22 @@ func (r *htmlReader) start(t html.Token) {
 // impliedEnd closes what a start tag closes without an end tag: a paragraph, a
 // list item, a cell, a row.
 func (r *htmlReader) impliedEnd(name string) {
-	closes := map[string]string{"li": "li", "td": "td th p", "th": "td th p", "tr": "td th tr p"}[name]
-	if closes == "" {
-		closes = "p"
-	}
-	for len(r.stack) > 0 && strings.Contains(" "+closes+" ", " "+r.top().name+" ") {
+	for len(r.stack) > 0 && implies(name, r.stack[len(r.stack)-1].name) {
 		r.stack = r.stack[:len(r.stack)-1]
 	}
+}
+
+// implies tells whether the start of an element ends the open one.
+func implies(start, open string) bool {
+	switch start {
+	case "li":
+		return open == "li"
+	case "td", "th":
+		return open == "td" || open == "th" || open == "p"
+	case "tr":
+		return open == "td" || open == "th" || open == "p" || open == "tr"
+	}
+	return open == "p"
 }
 
 // close pops the innermost element of that name with all inside it; an end tag

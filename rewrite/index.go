@@ -248,9 +248,14 @@ func (s *indexer) endLeaf(p *Part, at int64) {
 	}
 }
 
-// end ends the body; a body never ends before it starts (an empty part whose
-// only line end belongs to the delimiter).
-func (p *Part) end(at int64) { p.Body.End = max(at, p.Body.Start) }
+// end ends the body; a body never ends before it starts, nor before its last
+// part does (an empty part whose only line end belongs to the delimiter).
+func (p *Part) end(at int64) {
+	p.Body.End = max(at, p.Body.Start)
+	if n := len(p.Children); n > 0 {
+		p.Body.End = max(p.Body.End, p.Children[n-1].Body.End)
+	}
+}
 
 func (s *indexer) level(p *Part) int {
 	for i := len(s.open) - 1; i >= 0; i-- {

@@ -44,7 +44,8 @@ func newDirectory(o *Options, companies []Company, old *directory) (*directory, 
 		if slices.ContainsFunc(c.Networks, func(n netip.Prefix) bool { return n.Bits() == 0 }) {
 			problems = append(problems, fmt.Errorf("company %q: a network of all addresses would make an open relay", c.ID))
 		}
-		for j, domain := range c.Domains {
+		c.Domains = make([]string, len(companies[i].Domains)) // the caller's own may be in use
+		for j, domain := range companies[i].Domains {
 			c.Domains[j] = strings.ToLower(domain)
 		}
 		for j := range c.Users {

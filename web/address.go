@@ -25,6 +25,7 @@ import (
 // encrypted, in a cookie of the browser that typed it.
 const (
 	codeLife    = 48 * time.Hour
+	codeLen     = 32 // characters of base32
 	draftCookie = "draft"
 	maxDraft    = 3800 // browsers keep 4096 octets per cookie, name included
 )

@@ -288,11 +288,11 @@ func TestBrowserAccessible(t *testing.T) {
 				t.Errorf("%s, %s: %s", name, l.name, problem)
 			}
 			if dir := os.Getenv("SCREENSHOTS"); dir != "" {
-				picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(90))
+				picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := os.WriteFile(filepath.Join(dir, name+"-"+l.name+".jpg"), picture, 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, name+"-"+l.name+".png"), picture, 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -29,16 +29,17 @@ func (p *Pages) form(w http.ResponseWriter, r *http.Request, status int, v *visi
 	p.page(w, r, status, "landing", v, page{Form: f, Wrong: wrong, Nonce: nonce, View: view, Code: p.code(r, v, f)})
 }
 
-// code is the proof that the visitor brought for the typed address, or "".
+// code is the proof that the visitor brought for the typed address, or "". While
+// no address is typed, in another browser than before, the form carries it on.
 func (p *Pages) code(r *http.Request, v *visit, f Form) string {
 	code := r.PathValue("code")
 	if code == "" {
 		code = r.PostFormValue("code")
 	}
-	if !p.typed.proves(code, v.token, f.Mail) {
-		return ""
+	if f.Mail == "" && len(code) == codeLen || p.typed.proves(code, v.token, f.Mail) {
+		return code
 	}
-	return code
+	return ""
 }
 
 // confirmed is where the mail to another address leads. Nothing happens yet: the
@@ -48,7 +49,12 @@ func (p *Pages) confirmed(w http.ResponseWriter, r *http.Request, v *visit) {
 		http.Redirect(w, r, v.prefix+"/done", http.StatusSeeOther)
 		return
 	}
-	p.form(w, r, http.StatusOK, v, p.typed.draft(r, v.token), []string{"confirmed"}, "")
+	f := p.typed.draft(r, v.token)
+	if !p.typed.proves(r.PathValue("code"), v.token, f.Mail) {
+		p.form(w, r, http.StatusOK, v, Form{}, []string{"elsewhere"}, "") // another browser, or too late
+		return
+	}
+	p.form(w, r, http.StatusOK, v, f, []string{"confirmed"}, "")
 }
 
 // readable reads a form that may be sent this often.
@@ -112,7 +118,7 @@ func (p *Pages) checked(w http.ResponseWriter, r *http.Request, v *visit) (Form,
 		return Form{}, false
 	}
 	f, wrong := readForm(r)
-	proven := p.sameAddress(v, f.Mail) || p.code(r, v, f) != ""
+	proven := p.sameAddress(v, f.Mail) || p.typed.proves(r.PostFormValue("code"), v.token, f.Mail)
 	if !proven && validMail(f.Mail) && p.o.Mailer == nil {
 		wrong = append(wrong, "othermail")
 	}

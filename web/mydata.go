@@ -94,9 +94,9 @@ func (p *Pages) saveData(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.noProfile(w, r, err)
 		return
 	}
-	f, wrong := readForm(r)
+	f, _ := readForm(r) // judged below, with what cannot be changed here
 	f.Mail, f.Adult, f.HandOver, f.TellBack, f.JobNews = old.Mail, old.Adult, old.HandOver, old.TellBack, old.JobNews
-	if wrong = f.wrong(); len(wrong) > 0 {
+	if wrong := f.wrong(); len(wrong) > 0 {
 		p.showData(w, r, http.StatusUnprocessableEntity, v, f, wrong, false)
 		return
 	}

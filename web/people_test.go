@@ -87,6 +87,31 @@ func TestAnotherAddress(t *testing.T) {
 	}
 }
 
+// TestAnotherBrowser: the mail is opened where nothing was typed. The form is
+// empty, and the code still proves the address once that is typed.
+func TestAnotherBrowser(t *testing.T) {
+	s := newSite(t)
+	form := s.filled()
+	form.Set("mail", "hanako@other.example")
+	s.do("POST", s.path(), form)
+	link := "/" + mailedLink.FindStringSubmatch(s.mails.last(t).Text)[1]
+	s.browser.Jar, _ = cookiejar.New(nil)
+	_, body := s.do("GET", link, nil)
+	if strings.Contains(body, "山田") || strings.Contains(body, "hanako") {
+		t.Error("another browser sees what was typed")
+	}
+	code := regexp.MustCompile(`name="code" value="(\w+)"`).FindStringSubmatch(body)
+	if code == nil {
+		t.Fatal("the form does not carry the code")
+	}
+	form.Set("nonce", nonceOf(t, body))
+	form.Set("code", code[1])
+	s.clock.pass(5 * time.Second)
+	if _, body = s.do("POST", s.path(), form); !strings.Contains(body, "まだ送信されていません") {
+		t.Errorf("review in another browser:\n%s", body)
+	}
+}
+
 func TestCodes(t *testing.T) {
 	s := newSite(t)
 	code := s.pages.typed.make(s.token, "Hanako@Other.example")

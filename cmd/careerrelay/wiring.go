@@ -118,7 +118,7 @@ func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
 		companies = append(companies, web.Company{ID: string(one.ID), Name: one.Name, PublicURL: &base})
 	}
 	return web.New(web.Options{
-		Companies: companies, Referrals: s.store, Person: s.keys.Person, Seal: s.sealer.Seal, Secret: s.pageKey,
+		Companies: companies, Referrals: s.store, Person: s.keys.Person, Seal: s.sealer.Seal, Open: s.sealer.Open, Secret: s.pageKey,
 		LinkLife: time.Duration(c.LinkLife), Logger: s.log,
 		Agency: web.Agency{
 			Name: c.Agency.Name, Licence: string(c.Agency.Licence), Address: c.Agency.Address, Contact: c.Agency.Contact,

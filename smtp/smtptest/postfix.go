@@ -36,6 +36,7 @@ type Postfix struct {
 	Reinjection string // where it takes mail past ContentFilter and ProxyFilter
 	dir         string
 	mail        string
+	stopped     bool // by Stop
 }
 
 const postfixProgram = "/usr/sbin/postfix"
@@ -60,10 +61,38 @@ func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 	p := &Postfix{Addr: freeAddr(t), Reinjection: freeAddr(t), dir: dir, mail: filepath.Join(dir, "mail")}
 	p.configure(t, o)
 	p.run(t, "start")
-	t.Cleanup(func() { p.stop(t) })
+	t.Cleanup(func() { p.cleanUp(t) })
 	p.awaitPort(t, p.Addr)
 	p.awaitPort(t, p.Reinjection)
 	return p
+}
+
+// Stop ends Postfix at once, as a crash of its machine would.
+func (p *Postfix) Stop(t testing.TB) {
+	t.Helper()
+	p.run(t, "abort")
+	p.stopped = true
+	p.poll(t, "its end", func() bool { return !listening(p.Addr) })
+}
+
+// Restart starts Postfix again after Stop, with what it had queued and delivered.
+func (p *Postfix) Restart(t testing.TB) {
+	t.Helper()
+	p.run(t, "start")
+	p.stopped = false
+	p.awaitPort(t, p.Addr)
+	p.awaitPort(t, p.Reinjection)
+}
+
+// Program is the path of a program to test with. Without it the test is
+// skipped; where CI=true it fails.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		missing(t, name+" is not installed")
+	}
+	return path
 }
 
 // missing skips the test, but not where everything is meant to be there.
@@ -229,9 +258,12 @@ func (p *Postfix) command(word string) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-func (p *Postfix) stop(t testing.TB) {
+func (p *Postfix) cleanUp(t testing.TB) {
 	if t.Failed() {
 		t.Logf("Postfix logged:\n%s", p.Log())
+	}
+	if p.stopped {
+		return
 	}
 	if out, err := p.command("abort"); err != nil {
 		t.Errorf("stop Postfix: %v\n%s", err, out)

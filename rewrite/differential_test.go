@@ -1,0 +1,156 @@
+package rewrite
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-message"
+	_ "github.com/emersion/go-message/charset" // the other reader's own charsets
+)
+
+// pythonReader prints the text of every part of the mail files named on its
+// standard input, one JSON list a line. Unknown charsets are read as Latin-1.
+const pythonReader = `
+import email, json, sys
+from email import policy
+for name in sys.stdin.read().split("\n"):
+    if not name: continue
+    with open(name, "rb") as f: m = email.message_from_binary_file(f, policy=policy.compat32)
+    parts = []
+    for p in m.walk():
+        if p.is_multipart(): continue
+        b = p.get_payload(decode=True) or b""
+        try: t = b.decode(p.get_content_charset() or "ascii")
+        except (LookupError, UnicodeDecodeError): t = b.decode("latin-1")
+        parts.append([p.get_content_type(), t.replace("\r\n", "\n")])
+    print(json.dumps(parts))
+`
+
+// part is what another reader sees of one leaf.
+type seen struct{ mediaType, text string }
+
+// TestPythonAgrees lets Python's email package read the golden mails before and
+// after: the same parts, and where it sees a change, it is one insertion that
+// holds our link. It needs python3.
+func TestPythonAgrees(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3 is not installed")
+	}
+	names := editedGoldens(t)
+	cmd := exec.Command(python, "-c", pythonReader)
+	var list []string
+	for _, name := range names {
+		list = append(list, name+".eml", name+".want.eml")
+	}
+	cmd.Stdin = strings.NewReader(strings.Join(list, "\n"))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) != len(list) {
+		t.Fatalf("python read %d mails of %d", len(lines), len(list))
+	}
+	for i, name := range names {
+		agree(t, name, pythonParts(t, lines[2*i]), pythonParts(t, lines[2*i+1]))
+	}
+}
+
+func pythonParts(t *testing.T, line string) []seen {
+	var parts [][2]string
+	if err := json.Unmarshal([]byte(line), &parts); err != nil {
+		t.Fatal(err)
+	}
+	var all []seen
+	for _, p := range parts {
+		all = append(all, seen{p[0], p[1]})
+	}
+	return all
+}
+
+// TestGoMessageAgrees is the same with go-message.
+func TestGoMessageAgrees(t *testing.T) {
+	for _, name := range editedGoldens(t) {
+		before, ok := goMessageParts(readFile(t, name+".eml"))
+		if !ok {
+			continue // it cannot read the mail as it came
+		}
+		after, ok := goMessageParts(readFile(t, name+".want.eml"))
+		if !ok {
+			t.Errorf("%s: go-message reads the mail before, and not after the edit", name)
+			continue
+		}
+		agree(t, name, before, after)
+	}
+}
+
+func goMessageParts(raw []byte) ([]seen, bool) {
+	var all []seen
+	e, err := message.Read(bytes.NewReader(raw))
+	if err != nil {
+		return nil, false
+	}
+	err = e.Walk(func(_ []int, e *message.Entity, err error) error {
+		if err != nil {
+			return err
+		}
+		kind, _, _ := e.Header.ContentType()
+		if strings.HasPrefix(kind, "multipart/") {
+			return nil
+		}
+		var b bytes.Buffer
+		if _, err := b.ReadFrom(e.Body); err != nil {
+			return err
+		}
+		all = append(all, seen{kind, b.String()})
+		return nil
+	})
+	return all, err == nil
+}
+
+// agree checks what another reader sees before and after: at least one part
+// changed, and each changed part is a text with one insertion.
+func agree(t *testing.T, name string, before, after []seen) {
+	t.Helper()
+	if len(before) != len(after) {
+		t.Errorf("%s: %d parts before, %d after", name, len(before), len(after))
+		return
+	}
+	changed := 0
+	for i, b := range before {
+		a := after[i]
+		if a == b {
+			continue
+		}
+		changed++
+		prefix := commonPrefix([]byte(b.text), []byte(a.text))
+		suffix := commonPrefix(reversed([]byte(b.text)), reversed([]byte(a.text)))
+		placeholder := strings.Contains(b.text, "career") && strings.Contains(b.text, "{{")
+		if a.mediaType != b.mediaType || !strings.HasPrefix(a.mediaType, "text/") || prefix+suffix < len(b.text) && !placeholder {
+			t.Errorf("%s: part %d is not the old text with one insertion:\n%q\n%q", name, i, b.text, a.text)
+		}
+		if !strings.Contains(a.text, "relay.example.net/r/") {
+			t.Errorf("%s: part %d has no link", name, i)
+		}
+	}
+	if changed == 0 {
+		t.Errorf("%s: sees no change", name)
+	}
+}
+
+// editedGoldens are the golden mails that are edited, without their ending.
+func editedGoldens(t *testing.T) []string {
+	files, err := filepath.Glob(goldenDir + "/*.want.eml")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d golden mails, %v", len(files), err)
+	}
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(f, ".want.eml")
+	}
+	return files
+}
