@@ -148,7 +148,11 @@ func (ins *inspector) edit(company *inspected, env rewrite.Envelope, f *finding)
 		return fmt.Errorf("splice: %w", err)
 	}
 	if err := edited.Prove(); err != nil {
-		return fmt.Errorf("prove: %w", err)
+		f.reason = "failed_prove" // the relay sends the original then, too
+		if unedited, ok := errors.AsType[*rewrite.Unedited](err); ok {
+			f.reason = unedited.Reason
+		}
+		return nil
 	}
 	f.edited, f.link = edited, link
 	return nil
