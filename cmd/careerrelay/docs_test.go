@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -173,6 +175,56 @@ func TestMetricsInText(t *testing.T) {
 			if _, part := registered[histogramPart.ReplaceAllString(name, "")]; !known && !part {
 				t.Errorf("%s names %s, which the relay does not have", p.file, name)
 			}
+		}
+	}
+}
+
+// TestDocumentedRequests: the admin listener knows the requests of its table.
+func TestDocumentedRequests(t *testing.T) {
+	handler := startServer(t).admin().handler()
+	p := readPage(t, filepath.Join(docsFolder, "monitoring.md"))
+	rows := regexp.MustCompile("(?m)^\\| `(GET|POST) (/\\S+)` \\|").FindAllStringSubmatch(p.text, -1)
+	for _, row := range rows {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(row[1], row[2], nil))
+		if w.Code != http.StatusOK {
+			t.Errorf("%s %s = %d %s", row[1], row[2], w.Code, w.Body)
+		}
+	}
+	if len(rows) < 5 {
+		t.Errorf("found only %d requests", len(rows))
+	}
+}
+
+// TestDocumentedLog: what the page tells to look for in the log is written there.
+func TestDocumentedLog(t *testing.T) {
+	var source strings.Builder
+	for _, pattern := range []string{"*.go", "../../smtp/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source.Write(src)
+		}
+	}
+	p := readPage(t, filepath.Join(docsFolder, "monitoring.md"))
+	_, table, found := strings.Cut(p.text, "| to find | look for |")
+	quoted := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(table, -1)
+	if !found || len(quoted) < 8 {
+		t.Fatalf("found %v, %d texts", found, len(quoted))
+	}
+	for _, m := range quoted {
+		text, _, _ := strings.Cut(m[1], "=") // a key with a value of somebody's log
+		if !strings.Contains(source.String(), `"`+text+`"`) {
+			t.Errorf("docs/monitoring.md tells to look for %q, which is never logged", text)
 		}
 	}
 }

@@ -47,15 +47,16 @@ func BenchmarkWholeHop(b *testing.B) {
 	}
 }
 
-// benchLetter is a mail of about size octets, without the Message-ID on top.
+// benchLetter is a mail of about size octets in paragraphs, without the
+// Message-ID on top.
 func benchLetter(way string, size int) string {
 	text := "Please find the schedule of next week's meetings below.\r\n"
 	if way == "edited" {
 		text = "Thank you for applying for the position of engineer. We regret to inform you that we will not be moving forward with your application.\r\n"
 	}
-	line := strings.Repeat("lorem ipsum ", 6) + "\r\n"
+	paragraph := strings.Repeat(strings.Repeat("lorem ipsum ", 6)+"\r\n", 6) + "\r\n"
 	return "From: hr@sample.example.jp\r\nTo: candidate@mail.example\r\nSubject: Your application\r\nMIME-Version: 1.0\r\n" +
-		"Content-Type: text/plain; charset=utf-8\r\n\r\n" + text + "\r\n" + strings.Repeat(line, size/len(line)) + ".\r\n"
+		"Content-Type: text/plain; charset=utf-8\r\n\r\n" + text + "\r\n" + strings.Repeat(paragraph, size/len(paragraph)+1) + ".\r\n"
 }
 
 // benchRelay is the whole relay in front of a sink.
