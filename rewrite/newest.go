@@ -176,7 +176,9 @@ func signatureBlock(folded []string) bool {
 		if s == "" || rule.MatchString(s) {
 			continue
 		}
-		count++
+		if count++; count > 25 {
+			return false // nobody's signature is as long, and a long text costs time
+		}
 		if disclaimer.MatchString(s) {
 			found = true
 			continue
@@ -186,7 +188,7 @@ func signatureBlock(folded []string) bool {
 		}
 		found = found || contact.MatchString(s)
 	}
-	return found && count <= 25
+	return found
 }
 
 // lastParagraph takes trailing paragraphs without any sentence for the signature

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -283,13 +284,36 @@ func guardFaults(f func() error) error {
 	return guard(f)
 }
 
-// walk reads every page that the tree leads to.
+// walk reads every page that the tree leads to, and checks that each key is where
+// the tree says: bbolt's own check must not be the first to find a disorder, for
+// it ends the process.
 func walk(db *bbolt.DB) error {
 	return guardFaults(func() error {
 		return db.View(func(tx *bbolt.Tx) error {
 			return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
-				return b.ForEach(func(k, v []byte) error { return nil })
+				if err := inOrder(b); err != nil {
+					return fmt.Errorf("bucket %q: %w", name, err)
+				}
+				return nil
 			})
 		})
+	})
+}
+
+var errDisorder = errors.New("database is damaged: keys are out of order")
+
+// inOrder checks that the keys of a bucket ascend and that a search finds each.
+func inOrder(b *bbolt.Bucket) error {
+	var last []byte
+	search := b.Cursor()
+	return b.ForEach(func(k, _ []byte) error {
+		if last != nil && bytes.Compare(last, k) >= 0 {
+			return errDisorder
+		}
+		if found, _ := search.Seek(k); !bytes.Equal(found, k) {
+			return errDisorder
+		}
+		last = k
+		return nil
 	})
 }

@@ -37,14 +37,14 @@ func TestDamage(t *testing.T) {
 	for i := range 12 {
 		page := 2 + rng.IntN(used/4096-2)
 		spoilers[fmt.Sprintf("page %d zeroed (%d)", page, i)] = func(b []byte) []byte { clear(b[page*4096:][:4096]); return b }
-		spoilers[fmt.Sprintf("page %d random (%d)", page, i)] = func(b []byte) []byte {
-			for j := range 4096 {
-				b[page*4096+j] = byte(rng.Uint32())
-			}
-			return b
+		noise := make([]byte, 4096)
+		for j := range noise {
+			noise[j] = byte(rng.Uint32())
 		}
+		spoilers[fmt.Sprintf("page %d random (%d)", page, i)] = func(b []byte) []byte { copy(b[page*4096:], noise); return b }
 		at := 8192 + rng.IntN(used-8192)
-		spoilers[fmt.Sprintf("bit flipped at %d", at)] = func(b []byte) []byte { b[at] ^= 1 << rng.IntN(8); return b }
+		bit := byte(1) << rng.IntN(8)
+		spoilers[fmt.Sprintf("bit flipped at %d", at)] = func(b []byte) []byte { b[at] ^= bit; return b }
 	}
 	for name, spoil := range spoilers {
 		t.Run(name, func(t *testing.T) {
