@@ -60,8 +60,8 @@ func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 	dir := postfixDir(t)
 	p := &Postfix{Addr: freeAddr(t), Reinjection: freeAddr(t), dir: dir, mail: filepath.Join(dir, "mail")}
 	p.configure(t, o)
+	t.Cleanup(func() { p.cleanUp(t) }) // a start that fails may leave daemons
 	p.run(t, "start")
-	t.Cleanup(func() { p.cleanUp(t) })
 	p.awaitPort(t, p.Addr)
 	p.awaitPort(t, p.Reinjection)
 	return p
