@@ -25,7 +25,7 @@ type inspector struct {
 	anyone    *inspected // the built-in sample company, which owns each sender's domain; nil with a configuration
 	limits    rewrite.Limits
 	keys      *store.Keys
-	hosts     []string // of links
+	starts    []string // what the links of the companies begin with
 }
 
 // inspected is a company, ready to judge mail.
@@ -88,7 +88,8 @@ func (ins *inspector) addSample(publicURL string) error {
 
 func (ins *inspector) add(config *configs.Config, company configs.Company) *inspected {
 	base := company.PublicURL.URL
-	ins.hosts = append(ins.hosts, base.Host)
+	start, _ := web.LinkTo(&base)("")
+	ins.starts = append(ins.starts, start)
 	return &inspected{Company: company, agency: config.Agency, base: &base}
 }
 
@@ -139,7 +140,7 @@ func (ins *inspector) edit(company *inspected, env rewrite.Envelope, f *finding)
 		f.reason = "no_wording"
 		return nil
 	}
-	edited, err := f.message.Edit(block, rewrite.EditOptions{BreakDKIM: company.DKIM == "insert", Links: ins.linkStarts()})
+	edited, err := f.message.Edit(block, rewrite.EditOptions{BreakDKIM: company.DKIM == "insert", Links: ins.starts})
 	if unedited, ok := errors.AsType[*rewrite.Unedited](err); ok {
 		f.reason = unedited.Reason
 		return nil
@@ -162,7 +163,7 @@ func (ins *inspector) edit(company *inspected, env rewrite.Envelope, f *finding)
 // address to the To addresses. The company is the one that owns the sender's
 // domain, or the only one there is; nil if that leaves it open.
 func (ins *inspector) envelope(m *rewrite.Message) (*inspected, rewrite.Envelope) {
-	env := rewrite.Envelope{Recipients: addressesIn(m.Values("To")), LinkHosts: ins.hosts}
+	env := rewrite.Envelope{Recipients: addressesIn(m.Values("To"))}
 	if from := addressesIn(m.Values("From")); len(from) > 0 {
 		env.From = from[0]
 	}
@@ -232,16 +233,4 @@ func (ins *inspector) links(company *inspected, env rewrite.Envelope, f *finding
 		}
 	}
 	return web.LinkTo(company.base)(ins.keys.Token(string(company.ID), key, candidate))
-}
-
-// linkStarts is what every link of the companies begins with.
-func (ins *inspector) linkStarts() []string {
-	var starts []string
-	for _, c := range append(ins.companies, ins.anyone) {
-		if c != nil {
-			link, _ := web.LinkTo(c.base)("")
-			starts = append(starts, link)
-		}
-	}
-	return starts
 }

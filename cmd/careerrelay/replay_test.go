@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -269,5 +270,24 @@ func TestScore(t *testing.T) {
 	}
 	if got := inProcess(t, "", "score", t.TempDir()); got.code != 1 || !strings.Contains(got.stderr, "manifest.tsv") {
 		t.Errorf("score of an empty folder = %+v", got)
+	}
+}
+
+// TestReplayOwnHost: a mail that names another page of the host that our links are
+// on is no mail of ours; the relay edits it, and so does replay.
+func TestReplayOwnHost(t *testing.T) {
+	in := t.TempDir()
+	const letter = "From: HR <jobs@corp.example>\r\nTo: jo@mail.example\r\nSubject: Your application\r\n\r\n" +
+		"Thank you for applying at %s for the analyst position.\r\nUnfortunately we have decided not to move forward with your application.\r\n"
+	writeFiles(t, in, map[string]string{
+		"careers.eml": fmt.Sprintf(letter, "https://relay.example.net/careers"),
+		"link.eml":    fmt.Sprintf(letter, "https://relay.example.net/r/aaaa"),
+	})
+	lines := replayed(t, 0, in)
+	if got := lines["careers.eml"]; got["action"] != "insert" {
+		t.Errorf("another page of the host: %v", got)
+	}
+	if got := lines["link.eml"]; got["action"] != "pass" || got["reason"] != "already_present" {
+		t.Errorf("a link of ours: %v", got)
 	}
 }
