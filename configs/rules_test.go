@@ -1,8 +1,6 @@
 package configs
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -63,14 +61,7 @@ func TestRulesSchema(t *testing.T) {
 	}
 	s := r.Reflect(&RuleFile{})
 	s.Title = "Career Relay rules"
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(s); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "rules.schema.json", b.String())
+	goldenSchema(t, "rules.schema.json", s)
 }
 
 // loadText loads one rule file given as text.

@@ -160,12 +160,10 @@ func (v *view) encode(p placed, o EditOptions) ([]byte, error) {
 		b, err := l.charset.encode(strings.ReplaceAll(text, "\n", l.textEOL()))
 		return b, err == nil && !(sevenBit && !isASCII(b))
 	}
-	if v.html != nil && metaDisagrees(l) {
-		b, _ := fits(characterReferences(p.text))
-		return b, nil
-	}
-	if b, ok := fits(p.text); ok {
-		return b, nil
+	if v.html == nil || !metaDisagrees(l) {
+		if b, ok := fits(p.text); ok {
+			return b, nil
+		}
 	}
 	if v.html != nil {
 		if b, ok := fits(characterReferences(p.text)); ok {

@@ -8,21 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// program finds a real peer, or skips; with CI set a missing one is a failure.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
+	"github.com/careerrelay/careerrelay/smtp/smtptest"
+)
 
 // TestPeers lets real clients send a rejection through the relay.
 func TestPeers(t *testing.T) {
@@ -55,7 +43,7 @@ s.quit()
 		{"smtplib, STARTTLS and login", "python3", true, func(port, file string) []string { return []string{"-c", python, port, file, "tls"} }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			path := program(t, tc.program)
+			path := smtptest.Program(t, tc.program)
 			r := newRig(t, func(o *Options, r *rig) {
 				if tc.tls {
 					withTLS(a)(o, r)

@@ -184,7 +184,7 @@ func (s *session) command(line []byte) {
 		s.auth(arg)
 	case "VRFY": // RFC 5321, section 3.5.3: 252 reveals nothing
 		s.say(252, "2.5.0 Cannot verify, send some mail")
-	case "EXPN":
+	case "EXPN": // RFC 5321, section 3.5.3: a server need not tell who is on a list
 		s.wrong(502, "5.5.1 Command not implemented")
 	case "HELP":
 		s.say(214, "2.0.0 See RFC 5321")

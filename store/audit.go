@@ -52,19 +52,31 @@ func (a *Auditor) problem(what string, seq int64, format string, args ...any) {
 	a.Problems = append(a.Problems, fmt.Sprintf("%s of %s, line %d: ", what, a.Company, seq)+fmt.Sprintf(format, args...))
 }
 
+// chained is what the lines of both books have in common: their place in a chain.
+type chained struct {
+	company         string
+	seq             int64
+	prev, hash, sum string // of the line before, as it says of itself, as computed
+}
+
+// follow checks that a line is the next one of its book and was not changed.
+func (a *Auditor) follow(book string, l chained, last int64, head string) {
+	switch {
+	case l.company != a.Company:
+		a.problem(book, l.seq, "belongs to another company")
+	case l.seq != last+1:
+		a.problem(book, l.seq, "follows line %d", last)
+	case l.prev != head:
+		a.problem(book, l.seq, "does not carry the hash of the line before")
+	case l.sum != l.hash:
+		a.problem(book, l.seq, "was changed: its hash is another")
+	}
+}
+
 // Entry takes the next ledger entry.
 func (a *Auditor) Entry(e Entry) {
 	b := &a.book
-	switch {
-	case e.Company != a.Company:
-		a.problem("ledger", e.Seq, "belongs to another company")
-	case e.Seq != b.Seq+1:
-		a.problem("ledger", e.Seq, "follows line %d", b.Seq)
-	case e.Prev != b.Head:
-		a.problem("ledger", e.Seq, "does not carry the hash of the line before")
-	case e.Sum() != e.Hash:
-		a.problem("ledger", e.Seq, "was changed: its hash is another")
-	}
+	a.follow("ledger", chained{e.Company, e.Seq, e.Prev, e.Hash, e.Sum()}, b.Seq, b.Head)
 	b.Seq, b.Head = e.Seq, e.Hash
 	if why := a.apply(e); why != "" {
 		a.problem("ledger", e.Seq, "%s: %s", e.Kind, why)
@@ -151,16 +163,7 @@ func (a *Auditor) introduction(e Entry) string {
 // Record takes the next consent record.
 func (a *Auditor) Record(r Record) {
 	b := &a.book
-	switch {
-	case r.Company != a.Company:
-		a.problem("consent book", r.Seq, "belongs to another company")
-	case r.Seq != b.Records+1:
-		a.problem("consent book", r.Seq, "follows line %d", b.Records)
-	case r.Prev != b.Proof:
-		a.problem("consent book", r.Seq, "does not carry the hash of the line before")
-	case r.Sum() != r.Hash:
-		a.problem("consent book", r.Seq, "was changed: its hash is another")
-	}
+	a.follow("consent book", chained{r.Company, r.Seq, r.Prev, r.Hash, r.Sum()}, b.Records, b.Proof)
 	b.Records, b.Proof = r.Seq, r.Hash
 }
 

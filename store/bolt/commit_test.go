@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -53,12 +54,22 @@ func stall(t *testing.T, s *Store) (release func()) {
 // queued waits until n writes wait for the writer.
 func queued(t *testing.T, s *Store, n int) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for len(s.writes) < n {
-		if time.Now().After(deadline) {
-			t.Fatalf("only %d of %d writes queued", len(s.writes), n)
+	await(t, fmt.Sprintf("%d queued writes", n), func() bool { return len(s.writes) >= n })
+}
+
+// await asks again and again until the condition holds, for ten seconds at most.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s", what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/careerrelay/careerrelay/store"
 )
@@ -108,13 +107,7 @@ func offerUntilError(t *testing.T, s *Store, from int) (int, error) {
 // waitUsable waits until the pause after a failed commit is over.
 func waitUsable(t *testing.T, s *Store) {
 	t.Helper()
-	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if err = s.Ping(t.Context()); err == nil {
-			return
-		}
-	}
-	t.Fatalf("still not usable: %v", err)
+	await(t, "a usable store", func() bool { return s.Ping(t.Context()) == nil })
 }
 
 func TestMaxSize(t *testing.T) {

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/careerrelay/careerrelay/store"
 	"pgregory.net/rapid"
+
+	"github.com/careerrelay/careerrelay/store"
 )
 
 // modelPerson is what the simplest possible store would know of one person of
