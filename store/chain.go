@@ -120,6 +120,7 @@ type Book struct {
 	Redeemed      int64    `json:"redeemed"`                // introductions reserved and not returned
 	Introductions int64    `json:"introductions,omitempty"` // number of the last introduction
 	Credits       int64    `json:"credits,omitempty"`       // number of the last credit earned
+	Fallen        int64    `json:"fallen,omitempty"`        // credits that fell with one of their rows
 	Pending       []string `json:"pending,omitempty"`       // counted referrals that no credit used yet, oldest first
 	Seq           int64    `json:"seq"`                     // last ledger entry
 	Head          string   `json:"head"`                    // its hash
@@ -129,8 +130,11 @@ type Book struct {
 	Stub          string   `json:"stub,omitempty"`          // its hash, from which the chain goes on
 }
 
-// Tally is the company's balance.
-func (b *Book) Tally(ratio int) Credits { return Tally(b.Counted, b.Redeemed, ratio) }
+// Tally is the company's balance. A credit was earned under the ratio of its
+// time: another ratio holds for what is pending and what comes.
+func (b *Book) Tally() Credits {
+	return Credits{Counted: b.Counted, Earned: b.Credits - b.Fallen, Redeemed: b.Redeemed}
+}
 
 // Count adds a referral, and the credit that it may complete. Which referrals
 // earned a credit is written with it, so that anyone can recompute it.
@@ -160,6 +164,7 @@ func (b *Book) Reverse(now time.Time, r Referral, earned *Entry, ratio int) []En
 	b.Counted--
 	entries := []Entry{b.link(now, Entry{Company: r.Company, Kind: EntryReverse, Referral: r.ID})}
 	if earned != nil {
+		b.Fallen++
 		entries = append(entries, b.link(now, Entry{Company: r.Company, Kind: EntryUnearn, Credit: earned.Credit}))
 		b.Pending = append(slices.Clone(earned.Rows), b.Pending...)
 	}
@@ -169,8 +174,8 @@ func (b *Book) Reverse(now time.Time, r Referral, earned *Entry, ratio int) []En
 
 // Redeem uses one credit for the next introduction; ErrNoCredit when there is
 // none.
-func (b *Book) Redeem(now time.Time, company, note string, ratio int) (Introduction, Entry, error) {
-	c := b.Tally(ratio)
+func (b *Book) Redeem(now time.Time, company, note string) (Introduction, Entry, error) {
+	c := b.Tally()
 	if err := c.Redeem(); err != nil {
 		return Introduction{}, Entry{}, err
 	}

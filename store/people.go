@@ -33,12 +33,27 @@ type People interface {
 	// SetProfile replaces the sealed profile if it still is was: a correction or
 	// a change of keys. ErrWrongState when someone else changed it.
 	SetProfile(ctx context.Context, id string, was, profile []byte) error
+	// Reseal calls change for each sealed profile, those of held consents included,
+	// and keeps what it returns instead; nil leaves a profile as it is. change may
+	// be called more than once for one profile, and its error ends the run; another
+	// run goes on where it ended. It returns how many were replaced.
+	Reseal(ctx context.Context, change func(referral string, profile []byte) ([]byte, error)) (int64, error)
+	// Subject returns all that is known of a person of a company; the zero Subject
+	// when that is nothing.
+	Subject(ctx context.Context, company string, p PersonHash) (Subject, error)
 	// SetAgencyState keeps the agency's report on a candidate handed to it.
 	SetAgencyState(ctx context.Context, id string, a AgencyState) (Referral, error)
 	// Suppress keeps the link from a person of a company for ever, also one who
 	// was never offered it; Unsuppress takes that back.
 	Suppress(ctx context.Context, company string, p PersonHash) error
 	Unsuppress(ctx context.Context, company string, p PersonHash) error
+}
+
+// Subject is what is known of one person of one company.
+type Subject struct {
+	Referrals []Referral // one, and one of test mode
+	OptedOut  bool       // the person wants no more links
+	Erased    bool       // there was a referral, and the person had it erased
 }
 
 // Held is a consent that waits for its confirmation.
@@ -143,7 +158,8 @@ type Delivery struct {
 
 // Keeper deletes what may not be kept longer.
 type Keeper interface {
-	// Purge applies the retention to everything and reports what it did.
+	// Purge applies the retention to everything and reports what it did, or, with
+	// keep.Dry, what it would do.
 	Purge(ctx context.Context, keep Retention) (Purged, error)
 }
 
@@ -153,7 +169,8 @@ type Retention struct {
 	Profile   time.Duration // profiles after the hand-over; 30 days
 	Withdrawn time.Duration // the person of a withdrawn referral; 30 days
 	Letters   time.Duration // dead letters of the outbox; 90 days
-	Records   time.Duration // consent and provision records; 5 years, never under 3
+	Records   time.Duration // consent and provision records, and the journal; 5 years, never under 3
+	Dry       bool          // count only
 }
 
 const day = 24 * time.Hour
@@ -225,6 +242,7 @@ type Purged struct {
 	Held       int64 `json:"held"`       // unconfirmed consents deleted
 	Letters    int64 `json:"letters"`    // dead letters deleted
 	Records    int64 `json:"records"`    // consent and provision records deleted
+	Notes      int64 `json:"notes"`      // lines of the journal deleted
 }
 
 // Add sums two reports.
@@ -236,6 +254,7 @@ func (p *Purged) Add(d Purged) {
 	p.Held += d.Held
 	p.Letters += d.Letters
 	p.Records += d.Records
+	p.Notes += d.Notes
 }
 
 // Attribution says for how many companies one person counts.
@@ -254,4 +273,5 @@ type Full interface {
 	Books
 	Outbox
 	Keeper
+	Journal
 }

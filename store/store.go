@@ -62,13 +62,16 @@ type Store interface {
 	// OptOut suppresses the person for this company; OptBack takes that back.
 	OptOut(ctx context.Context, t Token) error
 	OptBack(ctx context.Context, t Token) error
-	// Add adds traffic counts that do not belong to a referral (seen, matched …).
-	Add(ctx context.Context, company string, d Traffic) error
+	// Add adds traffic counts that do not belong to a referral (seen, matched …);
+	// rule is the one that decided, "" where none did.
+	Add(ctx context.Context, company, rule string, d Traffic) error
 	// Report returns the counts of one company, or of all ("").
 	Report(ctx context.Context, company string) ([]Counts, error)
-	// Credits and Redeem: the free introductions a company has earned and used.
+	// Credits are the free introductions a company has earned and used.
 	Credits(ctx context.Context, company string) (Credits, error)
-	Redeem(ctx context.Context, company, note string) (Credits, error)
+	// Redeem uses one credit for an introduction; ErrNoCredit when there is none.
+	// Of two that redeem the last one at once, one gets it.
+	Redeem(ctx context.Context, company, note string) (Introduction, error)
 	// Ping tells whether the store can commit now (readiness).
 	Ping(ctx context.Context) error
 	Close() error

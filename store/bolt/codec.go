@@ -12,9 +12,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The buckets of format 1; docs/store.md describes keys and values.
+// The buckets of format 2; docs/store.md describes keys and values.
 var (
-	bucketMeta       = []byte("meta")       // "identity" → identity, "ping" → time
+	bucketMeta       = []byte("meta")       // "identity" → identity, "ping" → time, "trail" → store.Trail
 	bucketReferrals  = []byte("referrals")  // referral id → referralRecord
 	bucketLinks      = []byte("links")      // SHA-256 of a token → referral id
 	bucketPersons    = []byte("persons")    // company, mode, person → personRecord
@@ -27,14 +27,15 @@ var (
 	bucketCandidates = []byte("candidates") // candidate hash → id of the referral that counts (first_company)
 	bucketOutbox     = []byte("outbox")     // number → store.Delivery
 	bucketHeld       = []byte("held")       // SHA-256 of a code → heldRecord
+	bucketJournal    = []byte("journal")    // number → store.Note
 
 	buckets = [][]byte{bucketMeta, bucketReferrals, bucketLinks, bucketPersons, bucketSuppressed, bucketCompanies,
-		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld}
+		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld, bucketJournal}
 )
 
 // appendOnly buckets get their keys in rising order, so their pages are filled
 // to 90 % (bbolt's half-full pages are for random keys).
-var appendOnly = map[string]bool{string(bucketReferrals): true}
+var appendOnly = map[string]bool{string(bucketReferrals): true, string(bucketJournal): true}
 
 const sep = "\x00"
 
@@ -167,8 +168,8 @@ type companyRecord struct {
 	Book     store.Book `json:"b"`
 }
 
-func (c *companyRecord) counts(company string, ratio int) store.Counts {
-	return c.Counters.counts(company, c.Book.Tally(ratio))
+func (c *companyRecord) counts(company string) store.Counts {
+	return c.Counters.counts(company, c.Book.Tally())
 }
 
 // counters are sums of events, test mode left out. They are store.Counts without

@@ -92,15 +92,20 @@ func (t *txn) recall(r *row) (told bool, err error) {
 	return told, err
 }
 
-// deleteLetters deletes dead letters of events before a time.
-func (t *txn) deleteLetters(before time.Time) (int64, error) {
-	var old []int64
-	err := t.deliveries(func(d store.Delivery) error {
+// oldLetters returns the ids of dead letters of events before a time.
+func (t *txn) oldLetters(before time.Time) (old []int64, err error) {
+	err = t.deliveries(func(d store.Delivery) error {
 		if d.Dead && d.At.Before(before) {
 			old = append(old, d.ID)
 		}
 		return nil
 	})
+	return old, err
+}
+
+// deleteLetters deletes the old ones.
+func (t *txn) deleteLetters(before time.Time) (int64, error) {
+	old, err := t.oldLetters(before)
 	for _, id := range old {
 		err = errors.Join(err, t.delete(bucketOutbox, deliveryKey(id)))
 	}

@@ -161,7 +161,7 @@ func (s *Store) reverse(t *txn, c *companyRecord, r *row, before store.Referral,
 			return err
 		}
 	}
-	return t.appendEntries(c.Book.Reverse(now, r.Referral, earned, s.opt.Ratio)...)
+	return t.appendEntries(c.Book.Reverse(now, r.Referral, earned, s.ratio(r.Company))...)
 }
 
 // Erase implements store.People.
