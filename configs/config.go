@@ -30,7 +30,7 @@ type Config struct {
 	// Name of this host in greetings, EHLO and Received lines; empty for the name the system knows.
 	// A change needs a restart.
 	Hostname string `yaml:"hostname"`
-	// Certificate for STARTTLS and for client certificates. New file contents are taken into use by a
+	// Certificate for STARTTLS and implicit TLS, and whose client certificates are believed. New file contents are taken into use by a
 	// reload; other file names need a restart.
 	TLS TLS `yaml:"tls"`
 	// Where referrals are kept: bbolt:FILE. A change needs a restart.
@@ -69,8 +69,13 @@ type Config struct {
 
 // Listen is where the relay can be reached.
 type Listen struct {
-	// Addresses that take mail.
-	SMTP []Address `yaml:"smtp" jsonschema:"required"`
+	// Addresses that take mail, with STARTTLS if tls names a certificate.
+	SMTP []Address `yaml:"smtp"`
+	// Addresses that take mail from clients that begin with TLS, as on port 465; needs tls.
+	SMTPS []Address `yaml:"smtps"`
+	// Those of the addresses above where only clients with a certificate of tls.client_ca may send or log in.
+	// At the others a certificate is one of the ways in (accept.client_names).
+	RequireCertificate []Address `yaml:"require_certificate"`
 	// Address of the pages that candidates see. Put a web server with TLS in front of it.
 	Web Address `yaml:"web" jsonschema:"required"`
 	// Address of metrics, health, reload and report. It has no password: keep it on loopback.
@@ -85,7 +90,8 @@ type TLS struct {
 	Cert Path `yaml:"cert"`
 	// File with its private key, PEM.
 	Key Path `yaml:"key"`
-	// File with the authorities whose client certificates are believed, PEM.
+	// File with the authorities whose client certificates are believed, PEM. Every client is asked for one; see
+	// accept.client_names and listen.require_certificate.
 	ClientCA Path `yaml:"client_ca"`
 }
 

@@ -95,7 +95,7 @@ func (v validation) lost(key string) bool {
 }
 
 func (v validation) listen() {
-	v.want("listen.smtp", len(v.c.Listen.SMTP) > 0, `say where to take mail: listen: {smtp: ["127.0.0.1:2525"]}`)
+	v.want("listen.smtp", len(v.c.Listen.SMTP)+len(v.c.Listen.SMTPS) > 0, `say where to take mail: listen: {smtp: ["127.0.0.1:2525"]}`)
 	v.want("listen.web", v.c.Listen.Web != "", "say where candidates' pages are: 127.0.0.1:8080, behind a web server with TLS")
 	seen, addresses := map[Address]string{}, v.addresses()
 	for _, key := range slices.Sorted(maps.Keys(addresses)) {
@@ -115,12 +115,34 @@ func (v validation) listen() {
 				"everyone could claim any client address")
 		}
 	}
+	v.listenTLS()
+}
+
+// listenTLS checks the doors that need TLS.
+func (v validation) listenTLS() {
+	l, t := v.c.Listen, v.c.TLS
+	if len(l.SMTPS) > 0 && t.Cert == "" {
+		v.fail("listen.smtps", "add tls: {cert: …, key: …}", "needs a certificate, and there is none")
+	}
+	for i, a := range l.RequireCertificate {
+		key := fmt.Sprintf("listen.require_certificate[%d]", i)
+		switch {
+		case a == "": // said already
+		case !slices.Contains(l.SMTP, a) && !slices.Contains(l.SMTPS, a):
+			v.fail(key, "write it as it stands in listen.smtp or listen.smtps", "%s takes no mail", a)
+		case t.ClientCA == "":
+			v.fail(key, "add tls.client_ca", "no authority is named whose client certificates are believed")
+		}
+	}
 }
 
 func (v validation) addresses() map[string]Address {
 	all := map[string]Address{"listen.web": v.c.Listen.Web, "listen.admin": v.c.Listen.Admin}
 	for i, a := range v.c.Listen.SMTP {
 		all[fmt.Sprintf("listen.smtp[%d]", i)] = a
+	}
+	for i, a := range v.c.Listen.SMTPS {
+		all[fmt.Sprintf("listen.smtps[%d]", i)] = a
 	}
 	for key, a := range all {
 		if a == "" {
@@ -384,7 +406,7 @@ func (v validation) ruleWordings(c *Company, key string) {
 }
 
 func (v validation) loopbackOnly() bool {
-	for _, a := range v.c.Listen.SMTP {
+	for _, a := range append(slices.Clone(v.c.Listen.SMTP), v.c.Listen.SMTPS...) {
 		if a != "" && !a.Loopback() {
 			return false
 		}
@@ -440,7 +462,7 @@ func (v validation) openRelay() {
 		none := len(c.Accept.Networks) == 0 && len(c.Accept.Users) == 0 && len(c.Accept.ClientNames) == 0
 		if none && !v.loopbackOnly() && !v.broken(key+".networks") && !v.broken(key+".users") {
 			v.fail(key, "list networks, users or client_names, or listen on 127.0.0.1 alone",
-				"would be an open relay: listen.smtp can be reached from other machines, and nothing says who may send")
+				"would be an open relay: the mail port can be reached from other machines, and nothing says who may send")
 		}
 	}
 }

@@ -248,6 +248,7 @@ type rig struct {
 	registry  *prometheus.Registry
 	logs      *syncBuffer
 	addr      string
+	door      Door               // how clients come in
 	stop      context.CancelFunc // begins to drain
 	done      chan error         // Serve's result
 }
@@ -319,7 +320,7 @@ func newRig(t *testing.T, change ...func(o *Options, r *rig)) *rig {
 	r.addr = l.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	go func() { r.done <- r.proxy.Serve(ctx, l) }()
+	go func() { r.done <- r.proxy.ServeDoor(ctx, l, r.door) }()
 	t.Cleanup(func() {
 		stop()
 		select {

@@ -40,16 +40,24 @@ type Entry struct {
 	Referral string    `json:"referral,omitempty"` // count, reverse
 	Credit   int64     `json:"credit,omitempty"`   // earn, unearn; the introduction's number from reserve on
 	Rows     []string  `json:"rows,omitempty"`     // earn: the referrals that earned it
-	Note     string    `json:"note,omitempty"`
-	Prev     string    `json:"prev"` // hash of entry Seq-1, "" for the first
-	Hash     string    `json:"hash"`
+
+	// Programme of a count: KindLeaver, or "" for a candidate who was declined.
+	Programme string `json:"programme,omitempty"`
+
+	Note string `json:"note,omitempty"`
+	Prev string `json:"prev"` // hash of entry Seq-1, "" for the first
+	Hash string `json:"hash"`
 }
 
 // Sum is the hash that an unchanged entry carries.
 func (e Entry) Sum() string {
 	fields := []string{"careerrelay ledger 1", e.Prev, strconv.FormatInt(e.Seq, 10), instant(e.At), e.Company,
 		string(e.Kind), e.Referral, strconv.FormatInt(e.Credit, 10), e.Note, strconv.Itoa(len(e.Rows))}
-	return digest(append(fields, e.Rows...)...)
+	fields = append(fields, e.Rows...)
+	if e.Programme != "" { // came later: lines without it keep their hash
+		fields = append(fields, e.Programme)
+	}
+	return digest(fields...)
 }
 
 // RecordKind is what a consent record proves.
@@ -141,7 +149,11 @@ func (b *Book) Tally() Credits {
 func (b *Book) Count(now time.Time, r Referral, ratio int) []Entry {
 	b.Counted++
 	b.Pending = append(b.Pending, r.ID)
-	entries := []Entry{b.link(now, Entry{Company: r.Company, Kind: EntryCount, Referral: r.ID})}
+	e := Entry{Company: r.Company, Kind: EntryCount, Referral: r.ID}
+	if r.Kind != KindRejection {
+		e.Programme = r.Kind
+	}
+	entries := []Entry{b.link(now, e)}
 	return append(entries, b.earn(now, r.Company, ratio)...)
 }
 

@@ -30,8 +30,9 @@ type People interface {
 	// erasure end what is held.
 	Hold(ctx context.Context, h Held) error
 	Release(ctx context.Context, code Token) (Referral, error)
-	// SetProfile replaces the sealed profile if it still is was: a correction or
-	// a change of keys. ErrWrongState when someone else changed it.
+	// SetProfile replaces the sealed profile if it still is was: the candidate
+	// corrected it, and the agency is told. ErrWrongState when someone else
+	// changed it.
 	SetProfile(ctx context.Context, id string, was, profile []byte) error
 	// Reseal calls change for each sealed profile, those of held consents included,
 	// and keeps what it returns instead; nil leaves a profile as it is. change may
@@ -41,6 +42,10 @@ type People interface {
 	// Subject returns all that is known of a person of a company; the zero Subject
 	// when that is nothing.
 	Subject(ctx context.Context, company string, p PersonHash) (Subject, error)
+	// HandOver records that the agency got the profile by another way than the
+	// outbox: it writes the record of provision and marks the referral. Only the
+	// first call after an opt-in does something; ErrWrongState without consent.
+	HandOver(ctx context.Context, id string, to Receiver) (Referral, error)
 	// SetAgencyState keeps the agency's report on a candidate handed to it.
 	SetAgencyState(ctx context.Context, id string, a AgencyState) (Referral, error)
 	// Suppress keeps the link from a person of a company for ever, also one who
@@ -120,8 +125,8 @@ type Outbox interface {
 	// Claim takes up to limit deliveries that are due and hides them for lease,
 	// so that a sender that dies is followed by another. Oldest first.
 	Claim(ctx context.Context, limit int, lease time.Duration) ([]Delivery, error)
-	// Delivered removes a delivery that the receiver acknowledged. Of an opt-in
-	// it also writes the record of provision and marks the referral.
+	// Delivered removes a delivery that the receiver acknowledged. Of one that
+	// hands data over it also writes the record of provision and marks the referral.
 	Delivered(ctx context.Context, id int64, to Receiver) error
 	// Failed puts a delivery back until next; a zero next makes it a dead letter.
 	// cause must hold no personal data.
@@ -138,9 +143,13 @@ type Event string
 // The events of an outbox.
 const (
 	EventOptedIn   Event = "opted_in"
+	EventChanged   Event = "changed" // the candidate corrected the profile
 	EventWithdrawn Event = "withdrawn"
 	EventErased    Event = "erased"
 )
+
+// Provides reports whether delivering the event hands personal data over.
+func (e Event) Provides() bool { return e == EventOptedIn || e == EventChanged }
 
 // Delivery is one thing to tell the agency. Its ID serves as idempotency key: it
 // is never used again.

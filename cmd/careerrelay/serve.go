@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -210,7 +209,7 @@ func (s *server) serve(l *listeners) {
 	for _, one := range l.smtp {
 		s.run("mail", func() error {
 			defer func() { mail <- struct{}{} }()
-			return s.proxy.Serve(ctx, one)
+			return s.proxy.ServeDoor(ctx, one, one.Door)
 		})
 	}
 	s.onStop("mail", func(context.Context) error {
@@ -222,15 +221,7 @@ func (s *server) serve(l *listeners) {
 		}
 		return nil
 	})
-	s.log.Info("relay is up", "smtp", addresses(l.smtp), "web", l.web.Addr().String(), "config", s.config.File(), "version", version())
-}
-
-func addresses(all []net.Listener) []string {
-	var out []string
-	for _, l := range all {
-		out = append(out, l.Addr().String())
-	}
-	return out
+	s.log.Info("relay is up", "smtp", l.addresses(false), "smtps", l.addresses(true), "web", l.web.Addr().String(), "config", s.config.File(), "version", version())
 }
 
 // untilStopped waits for ctx to end, or for a part to fail, and stops.

@@ -142,5 +142,8 @@ func (t *txn) auditRow(id string) error {
 	if e.Kind != store.EntryCount || e.Referral != id {
 		return errors.New("it counts, but the ledger does not say so")
 	}
+	if e.Programme != "" && e.Programme != r.Kind {
+		return errors.New("the ledger counts it in another programme")
+	}
 	return nil
 }

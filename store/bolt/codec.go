@@ -80,6 +80,7 @@ type referralRecord struct {
 	WithdrawnAt  micros            `json:"wt,omitempty"`
 	HandedOverAt micros            `json:"ht,omitempty"`
 	Agency       store.AgencyState `json:"a,omitempty"`
+	AgencyAt     micros            `json:"aa,omitempty"`
 	Entry        int64             `json:"e,omitempty"`
 }
 
@@ -117,7 +118,7 @@ func (r *row) record() referralRecord {
 		State: r.State, Test: r.Test, Counted: r.Counted, OptedOut: r.OptedOut,
 		OfferedAt: toMicros(r.OfferedAt), SentAt: toMicros(r.SentAt), OptedInAt: toMicros(r.OptedInAt),
 		Human: r.Human, Machine: r.Machine, Consent: toConsentRecord(r.Consent), Links: r.links,
-		WithdrawnAt: toMicros(r.WithdrawnAt), HandedOverAt: toMicros(r.HandedOverAt), Agency: r.Agency, Entry: r.entry,
+		WithdrawnAt: toMicros(r.WithdrawnAt), HandedOverAt: toMicros(r.HandedOverAt), Agency: r.Agency, AgencyAt: toMicros(r.AgencyAt), Entry: r.entry,
 	}
 }
 
@@ -127,7 +128,7 @@ func (d *referralRecord) row(id string) *row {
 		State: d.State, Test: d.Test, Counted: d.Counted, OptedOut: d.OptedOut,
 		OfferedAt: d.OfferedAt.time(), SentAt: d.SentAt.time(), OptedInAt: d.OptedInAt.time(),
 		Human: d.Human, Machine: d.Machine, Consent: d.Consent.consent(),
-		WithdrawnAt: d.WithdrawnAt.time(), HandedOverAt: d.HandedOverAt.time(), Agency: d.Agency,
+		WithdrawnAt: d.WithdrawnAt.time(), HandedOverAt: d.HandedOverAt.time(), Agency: d.Agency, AgencyAt: d.AgencyAt.time(),
 	}}
 }
 
