@@ -175,7 +175,7 @@ func (f *fakeReferrals) Offer(_ context.Context, o store.Offer) (store.Referral,
 }
 func (f *fakeReferrals) Confirm(context.Context, store.Token) error { f.note("confirm"); return nil }
 func (f *fakeReferrals) Void(context.Context, store.Token) error    { f.note("void"); return nil }
-func (f *fakeReferrals) Add(_ context.Context, _ string, d store.Traffic) error {
+func (f *fakeReferrals) Add(_ context.Context, _, _ string, d store.Traffic) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sums.Seen += d.Seen
