@@ -200,8 +200,10 @@ type Company struct {
 	// Mail servers that take the company's mail, tried in order: smtp:// (STARTTLS, verified), smtps://
 	// (TLS from the first byte), or smtp+insecure:// (plain text).
 	Upstream []Upstream `yaml:"upstream" jsonschema:"required"`
-	// User and password at the upstream.
+	// How the relay logs in at the upstream.
 	UpstreamAuth UpstreamAuth `yaml:"upstream_auth"`
+	// Certificates towards the upstream.
+	UpstreamTLS UpstreamTLS `yaml:"upstream_tls"`
 	// insert edits; observe decides and counts, and changes nothing; off passes everything on.
 	Mode Mode `yaml:"mode"`
 	// Rule files, in order: builtin:ja, builtin:en, or files of your own.
@@ -251,12 +253,40 @@ type User struct {
 	Domains []Domain `yaml:"domains"`
 }
 
-// UpstreamAuth is how the relay logs in at the upstream.
+// UpstreamAuth is how the relay logs in at the upstream. Without user and mechanism it does not.
 type UpstreamAuth struct {
-	// User name.
+	// password (PLAIN, or LOGIN where the server has only that), plain, login, xoauth2 (an access token, see token),
+	// or external (as the certificate of upstream_tls proves).
+	Mechanism Mechanism `yaml:"mechanism"`
+	// User name; for xoauth2 the mailbox, for external it may be left out.
 	User string `yaml:"user"`
-	// Password: the name of a file that holds it, or env:NAME.
+	// Password: the name of a file that holds it, or env:NAME. Read anew for each login.
 	Password Secret `yaml:"password"`
+	// Where access tokens come from, for xoauth2.
+	Token Token `yaml:"token"`
+}
+
+// Token is an OAuth 2.0 client that gets access tokens by the client-credentials flow.
+// A token is kept until a minute before its end, and replaced when the upstream refuses it.
+type Token struct {
+	// Token end point, such as https://login.microsoftonline.com/TENANT/oauth2/v2.0/token.
+	URL URL `yaml:"url"`
+	// Id of the client.
+	ClientID string `yaml:"client_id"`
+	// Secret of the client: the name of a file that holds it, or env:NAME. Read anew for each token.
+	ClientSecret Secret `yaml:"client_secret"`
+	// Scope that is asked for, such as https://outlook.office365.com/.default.
+	Scope string `yaml:"scope"`
+}
+
+// UpstreamTLS is whom the relay believes to be the upstream, and how it proves itself.
+type UpstreamTLS struct {
+	// File with the authorities that may sign for the upstream, PEM; empty for those of the system.
+	CA Path `yaml:"ca"`
+	// File with the certificate that the relay shows, and its chain, PEM. Read anew for each connection.
+	Cert Path `yaml:"cert"`
+	// File with its private key, PEM.
+	Key Path `yaml:"key"`
 }
 
 // Burst stops inserting when far more rejections than usual come: in 2021 a
@@ -297,6 +327,7 @@ func defaults(v any) {
 		c.Wording = "standard"
 		c.DKIM = "skip"
 		c.Recipients = "pass"
+		c.UpstreamAuth.Mechanism = ByPassword
 		c.Burst = Burst{Insertions: 500, Window: seconds(3600)}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -295,10 +294,8 @@ func (v validation) company(c *Company, key string) {
 	if time.Duration(c.Burst.Window) < time.Second && !v.broken(key+".burst.window") {
 		v.fail(key+".burst.window", "", "must be at least 1s")
 	}
-	if (c.UpstreamAuth.User == "") != !c.UpstreamAuth.Password.Set() {
-		v.fail(key+".upstream_auth", "give both", "user and password belong together")
-	}
-	v.upstreamSecret(c, key)
+	v.upstreamAuth(c, key)
+	v.upstreamTLS(c, key)
 	v.rules(c, key)
 	v.ruleWordings(c, key)
 }
@@ -442,21 +439,6 @@ func (v validation) users(c *Company, key string) {
 	}
 	if len(c.Accept.ClientNames) > 0 && v.c.TLS.ClientCA == "" {
 		v.fail(key+".accept.client_names", "add tls.client_ca", "no authority is named whose client certificates are believed")
-	}
-}
-
-func (v validation) upstreamSecret(c *Company, key string) {
-	if !c.UpstreamAuth.Password.Set() {
-		return
-	}
-	c.UpstreamAuth.Password.base = filepath.Dir(v.c.file)
-	if _, err := c.UpstreamAuth.Password.Read(); err != nil {
-		v.fail(key+".upstream_auth.password", hintOf(err), "%v", err)
-	}
-	for i, u := range c.Upstream {
-		if strings.HasPrefix(string(u), "smtp+insecure:") {
-			v.fail(fmt.Sprintf("%s.upstream[%d]", key, i), "use smtp:// or smtps://", "the password would be sent in plain text")
-		}
 	}
 }
 

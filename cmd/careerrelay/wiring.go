@@ -68,7 +68,7 @@ func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([
 	var all []smtp.Company
 	for i := range c.Companies {
 		one := &c.Companies[i]
-		up, err := ups.of(one, c.Timeouts, hostname)
+		up, err := ups.of(c, one, hostname)
 		if err != nil {
 			return nil, fmt.Errorf("company %q: %w", one.ID, err)
 		}
