@@ -34,7 +34,7 @@ const (
 
 // choices lists the values of each closed set, for parsing and for the schema.
 func (Mode) choices() []string        { return []string{"insert", "observe", "off"} }
-func (DKIM) choices() []string        { return []string{"skip", "insert"} }
+func (DKIM) choices() []string        { return []string{"skip", "insert", "resign"} }
 func (Recipients) choices() []string  { return []string{"pass", "split"} }
 func (BareNewline) choices() []string { return []string{"normalise", "reject"} }
 func (Level) choices() []string       { return []string{"debug", "info", "warn", "error"} }

@@ -265,6 +265,7 @@ func (v validation) company(c *Company, key string) {
 		v.fail(key+".upstream_auth", "give both", "user and password belong together")
 	}
 	v.upstreamSecret(c, key)
+	v.dkim(c, key)
 	v.rules(c, key)
 	v.ruleWordings(c, key)
 }
