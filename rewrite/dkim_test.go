@@ -35,12 +35,12 @@ func TestSenderDomain(t *testing.T) {
 
 func TestSignatureDomain(t *testing.T) {
 	for value, want := range map[string]string{
-		"v=1; a=rsa-sha256; d=Corp.Example.JP; s=y; bh=d=; b=":    "corp.example.jp",
-		"v=1;d = corp.\t example.jp ;s=y":                         "corp.example.jp",
-		"v=1; bh=d=other; d=corp.example.jp":                      "corp.example.jp",
-		"v=1; d=a.example; d=b.example":                           "",
-		"v=1; i=@corp.example.jp":                                 "",
-		"":                                                        "",
+		"v=1; a=rsa-sha256; d=Corp.Example.JP; s=y; bh=d=; b=": "corp.example.jp",
+		"v=1;d = corp.\t example.jp ;s=y":                      "corp.example.jp",
+		"v=1; bh=d=other; d=corp.example.jp":                   "corp.example.jp",
+		"v=1; d=a.example; d=b.example":                        "",
+		"v=1; i=@corp.example.jp":                              "",
+		"":                                                     "",
 		"v=1; dd=x.example; zd=y.example; d=; s=corp.example.jp":  "",
 		"v=1; q=dns/txt; d=xn--r8jz45g.jp; h=from:d=corp.example": "xn--r8jz45g.jp",
 	} {
