@@ -221,8 +221,11 @@ type Company struct {
 	// Test mode: links work, nothing is ever counted.
 	Test bool `yaml:"test"`
 	// What happens to mail that is signed already, where an edit would break the signature:
-	// skip passes it unedited, insert edits it all the same (a hop after us signs).
+	// skip passes it unedited, insert edits it all the same (a hop after us signs), resign edits it, takes
+	// the signatures of the sender's domain out and signs with dkim_keys.
 	DKIM DKIM `yaml:"dkim"`
+	// Keys that sign edited mail with dkim: resign. Several of one domain all sign.
+	DKIMKeys []DKIMKey `yaml:"dkim_keys"`
 	// What happens to a message with several candidates: pass leaves it unedited;
 	// split sends one message with one link to each.
 	Recipients Recipients `yaml:"recipients"`

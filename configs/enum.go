@@ -47,7 +47,7 @@ const (
 
 // choices lists the values of each closed set, for parsing and for the schema.
 func (Mode) choices() []string       { return []string{"insert", "observe", "off"} }
-func (DKIM) choices() []string       { return []string{"skip", "insert"} }
+func (DKIM) choices() []string       { return []string{"skip", "insert", "resign"} }
 func (Recipients) choices() []string { return []string{"pass", "split"} }
 func (Mechanism) choices() []string {
 	return []string{"password", "plain", "login", "xoauth2", "external"}

@@ -296,6 +296,7 @@ func (v validation) company(c *Company, key string) {
 	}
 	v.upstreamAuth(c, key)
 	v.upstreamTLS(c, key)
+	v.dkim(c, key)
 	v.rules(c, key)
 	v.ruleWordings(c, key)
 }
