@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -24,6 +25,9 @@ func (d *doctor) upstream(ctx context.Context, c *configs.Company) {
 		return
 	}
 	defer up.Close()
+	if c.UpstreamTLS.Cert != "" {
+		d.clientCertificate(c)
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(c.Upstream))*lookTime)
 	defer cancel()
 	for _, found := range up.Probe(ctx) {
@@ -31,13 +35,34 @@ func (d *doctor) upstream(ctx context.Context, c *configs.Company) {
 	}
 }
 
+// clientCertificate looks at the certificate that the relay shows its upstream.
+func (d *doctor) clientCertificate(c *configs.Company) {
+	subject := "client certificate for the upstream of " + string(c.ID)
+	pair, err := d.config.ClientCertificate(c)()
+	var chain []*x509.Certificate
+	if err == nil {
+		chain, err = parseChain(pair.Certificate)
+	}
+	if err != nil {
+		d.say(subject, failed, "mend the files that upstream_tls names", "%v", err)
+		return
+	}
+	if leaf := chain[0]; d.now().After(leaf.NotAfter) {
+		d.say(subject, failed, "renew it; the relay takes new file contents by itself", "it ended at %s", leaf.NotAfter.UTC().Format(time.DateTime))
+		return
+	}
+	d.expiry(subject, chain[0], "names "+strings.Join(chain[0].DNSNames, ", "))
+}
+
 // upstreamOf makes the upstream of a company as the relay does.
 func (d *doctor) upstreamOf(c *configs.Company) (*smtp.Upstream, error) {
-	o, err := upstreamOptions(c, d.config.Timeouts, d.hostname)
+	o, _, err := upstreamOptions(d.config, c, d.hostname)
 	if err != nil {
 		return nil, err
 	}
-	o.Roots = d.roots
+	if o.Roots == nil {
+		o.Roots = d.roots
+	}
 	return smtp.NewUpstream(o)
 }
 
@@ -73,7 +98,7 @@ func adviceFor(err error) string {
 		return "the server's certificate must be for the name in upstream, from an authority that this machine believes; " +
 			"smtp+insecure:// is for servers on this machine only"
 	case "AUTH":
-		return "check user, password and the way of logging in of upstream_auth"
+		return "check upstream_auth: mechanism, user, and password or token"
 	case "greeting", "EHLO":
 		return "the server may know only certain addresses or names: ask its admin, and check hostname"
 	}

@@ -37,7 +37,8 @@ func (d *doctor) passage(ctx context.Context, c *configs.Company) {
 	}
 	defer server.stop()
 	inserting := *c
-	inserting.Mode, inserting.Upstream, inserting.UpstreamAuth = "insert", []configs.Upstream{configs.Upstream("smtp+insecure://" + server.address)}, configs.UpstreamAuth{}
+	inserting.Mode, inserting.Upstream = "insert", []configs.Upstream{configs.Upstream("smtp+insecure://" + server.address)}
+	inserting.UpstreamAuth, inserting.UpstreamTLS = configs.UpstreamAuth{}, configs.UpstreamTLS{}
 	trial, err := d.tryout(inserting, nil)
 	if err != nil {
 		d.say(subject, failed, "", "%v", err)
@@ -216,11 +217,11 @@ func (d *doctor) tryoutOptions(c configs.Company, up *smtp.Upstream) (smtp.Optio
 			return smtp.Options{}, err
 		}
 	} else {
-		o, err := upstreamOptions(&c, one.Timeouts, d.hostname)
+		_, key, err := upstreamOptions(&one, &c, d.hostname)
 		if err != nil {
 			return smtp.Options{}, err
 		}
-		ups[upstreamKey(&c, o)] = up
+		ups[key] = up
 	}
 	companies, err := companiesOf(&one, ups, d.hostname)
 	if err != nil {
@@ -250,4 +251,4 @@ func (forgetful) Confirm(context.Context, store.Token) error { return nil }
 
 func (forgetful) Void(context.Context, store.Token) error { return nil }
 
-func (forgetful) Add(context.Context, string, store.Traffic) error { return nil }
+func (forgetful) Add(context.Context, string, string, store.Traffic) error { return nil }

@@ -33,9 +33,9 @@ func newWorld(t *testing.T) *world {
 	})
 	cert, key := smtptest.WriteFiles(t, w.dir, w.authority.Issue(t, "relay.sample.example.jp"))
 	w.config = strings.NewReplacer(
-		"smtp+insecure://127.0.0.1:2526", "smtp://localhost:" + port(t, w.mail.Addr()),
-		"public_url: http://" + w.web, "public_url: " + strings.Replace(w.pages.URL, "127.0.0.1", "localhost", 1),
-		"# hostname: relay.example.co.jp", "hostname: relay.sample.example.jp\ntls: {cert: " + cert + ", key: " + key + "}\n#",
+		"smtp+insecure://127.0.0.1:2526", "smtp://localhost:"+port(t, w.mail.Addr()),
+		"public_url: http://"+w.web, "public_url: "+strings.Replace(w.pages.URL, "127.0.0.1", "localhost", 1),
+		"# hostname: relay.example.co.jp", "hostname: relay.sample.example.jp\ntls: {cert: "+cert+", key: "+key+"}\n#",
 	).Replace(w.text())
 	return w
 }
@@ -155,6 +155,11 @@ func TestDoctorFinds(t *testing.T) {
 			}
 			w.swap("[smtp://localhost:"+port(t, w.mail.Addr())+"]", "[smtp://localhost:"+port(t, up.Addr())+"]\n    upstream_auth: {user: sample, password: password}")
 		}, "upstream", failed, "upstream_auth"},
+		{"expired client certificate", func(t *testing.T, w *world) {
+			dir := t.TempDir()
+			cert, key := smtptest.WriteFiles(t, dir, w.authority.IssueExpired(t, "relay.sample.example.jp"))
+			w.swap("[smtp://localhost:"+port(t, w.mail.Addr())+"]", "[smtp://localhost:"+port(t, w.mail.Addr())+"]\n    upstream_tls: {cert: "+cert+", key: "+key+"}")
+		}, "client certificate", failed, "renew it"},
 		{"small upstream", func(t *testing.T, w *world) {
 			up := smtptest.NewUpstream(t, smtptest.Options{TLS: w.authority.Server(t, "localhost"), Extensions: []string{"SIZE 99000000"}})
 			w.swap("smtp://localhost:"+port(t, w.mail.Addr()), "smtp://localhost:"+port(t, up.Addr()))
