@@ -75,7 +75,8 @@ func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([
 		all = append(all, smtp.Company{
 			ID: string(one.ID), Domains: texts(one.Domains), Upstream: up,
 			Networks: prefixes(one.Accept.Networks), Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
-			Mode: smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
+			PassAuth: one.UpstreamAuth.Mechanism == configs.ByClient,
+			Mode:     smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
 			Block: func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
 				return one.Block(c.Agency, v, link, optOut)
 			},
