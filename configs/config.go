@@ -51,8 +51,14 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// How long each step may take. A change needs a restart.
 	Timeouts Timeouts `yaml:"timeouts"`
-	// Registrations that earn a company one free introduction. A change needs a restart.
+	// Registrations that earn a company one free introduction; credits keep the ratio they were earned
+	// under. A change needs a restart.
 	Ratio int `yaml:"ratio"`
+	// Whoever withdraws within this time after registering does not count. A change needs a restart.
+	CoolingOff Duration `yaml:"cooling_off"`
+	// For how many companies one person counts: each that he or she registered through, or
+	// first_company alone, which keeps a hash that joins a person's registrations. A change needs a restart.
+	Attribution Attribution `yaml:"attribution"`
 	// How long a link works. A change needs a restart.
 	LinkLife Duration `yaml:"link_life"`
 	// How long what is kept is kept.
@@ -168,7 +174,12 @@ type Retention struct {
 	Unused Duration `yaml:"unused"`
 	// A profile is removed this long after the agency confirmed the hand-over.
 	Profile Duration `yaml:"profile"`
-	// Records of consent and hand-over; the law demands three years.
+	// The person behind a withdrawn consent is forgotten this long after the withdrawal.
+	Withdrawn Duration `yaml:"withdrawn"`
+	// What could not be told to the agency is removed this long after the event.
+	Letters Duration `yaml:"letters"`
+	// Records of consent and hand-over, and the journal of accesses and requests; the law demands
+	// three years.
 	Records Duration `yaml:"records"`
 }
 
@@ -205,11 +216,16 @@ type Company struct {
 	// Files with wordings of your own, in the form of the shipped ones ("careerrelay sample --wordings ja");
 	// the same id replaces a shipped one.
 	WordingFiles []Path `yaml:"wording_files"`
+	// Registrations that earn this company one free introduction, if other than the ratio above.
+	Ratio int `yaml:"ratio"`
 	// Test mode: links work, nothing is ever counted.
 	Test bool `yaml:"test"`
 	// What happens to mail that is signed already, where an edit would break the signature:
-	// skip passes it unedited, insert edits it all the same (a hop after us signs).
+	// skip passes it unedited, insert edits it all the same (a hop after us signs), resign edits it, takes
+	// the signatures of the sender's domain out and signs with dkim_keys.
 	DKIM DKIM `yaml:"dkim"`
+	// Keys that sign edited mail with dkim: resign. Several of one domain all sign.
+	DKIMKeys []DKIMKey `yaml:"dkim_keys"`
 	// What happens to a message with several candidates: pass leaves it unedited;
 	// split sends one message with one link to each.
 	Recipients Recipients `yaml:"recipients"`
@@ -297,6 +313,8 @@ func defaults(v any) {
 		c.ProfileKeyFile = "data/profile-key"
 		c.Ratio = 10
 		c.LinkLife = Duration(90 * day)
+		c.CoolingOff = Duration(7 * day)
+		c.Attribution = "each"
 		c.Log = Log{Level: "info", Format: "text"}
 		c.Limits = Limits{
 			MessageSize: 50e6, Window: 1 << 20, Memory: 6 << 20, Connections: 2000, ConnectionsPerIP: 100, Recipients: 1000,
@@ -306,7 +324,7 @@ func defaults(v any) {
 			Command: seconds(300), Data: seconds(180), Connect: seconds(20), Reply: seconds(60),
 			Transaction: seconds(85), Drain: seconds(100),
 		}
-		c.Retention = Retention{Unused: Duration(30 * day), Profile: Duration(30 * day), Records: Duration(3 * 366 * day)}
+		c.Retention = Retention{Unused: Duration(30 * day), Profile: Duration(30 * day), Withdrawn: Duration(30 * day), Letters: Duration(90 * day), Records: Duration(3 * 366 * day)}
 		c.BareNewline = "normalise"
 	case *Company:
 		c.Mode = "insert"

@@ -19,6 +19,8 @@ type (
 	Recipients string
 	// Mechanism is a way to log in at the upstream.
 	Mechanism string
+	// Attribution says for how many companies one person counts.
+	Attribution string
 	// BareNewline is the policy for bare LF.
 	BareNewline string
 	// Level is a log level.
@@ -46,11 +48,12 @@ const (
 
 // choices lists the values of each closed set, for parsing and for the schema.
 func (Mode) choices() []string       { return []string{"insert", "observe", "off"} }
-func (DKIM) choices() []string       { return []string{"skip", "insert"} }
+func (DKIM) choices() []string       { return []string{"skip", "insert", "resign"} }
 func (Recipients) choices() []string { return []string{"pass", "split"} }
 func (Mechanism) choices() []string {
 	return []string{"password", "plain", "login", "xoauth2", "external", "pass"}
 }
+func (Attribution) choices() []string { return []string{"each", "first_company"} }
 func (BareNewline) choices() []string { return []string{"normalise", "reject"} }
 func (Level) choices() []string       { return []string{"debug", "info", "warn", "error"} }
 func (LogFormat) choices() []string   { return []string{"text", "json"} }
@@ -59,6 +62,7 @@ func (m *Mode) parse(text string) error        { return choose(m, text) }
 func (k *DKIM) parse(text string) error        { return choose(k, text) }
 func (r *Recipients) parse(text string) error  { return choose(r, text) }
 func (m *Mechanism) parse(text string) error   { return choose(m, text) }
+func (a *Attribution) parse(text string) error { return choose(a, text) }
 func (b *BareNewline) parse(text string) error { return choose(b, text) }
 func (l *Level) parse(text string) error       { return choose(l, text) }
 func (f *LogFormat) parse(text string) error   { return choose(f, text) }

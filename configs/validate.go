@@ -240,6 +240,15 @@ func (v validation) retention() {
 	if time.Duration(v.c.LinkLife) < day && !v.broken("link_life") {
 		v.fail("link_life", "90d is the default", "must be at least 1d: candidates read mail late")
 	}
+	if v.c.CoolingOff <= 0 && !v.broken("cooling_off") {
+		v.fail("cooling_off", "7d is the default", "must be more than 0: a withdrawal at once must not count")
+	}
+	for key, d := range map[string]Duration{"unused": v.c.Retention.Unused, "profile": v.c.Retention.Profile,
+		"withdrawn": v.c.Retention.Withdrawn, "letters": v.c.Retention.Letters} {
+		if d <= 0 && !v.broken("retention."+key) {
+			v.fail("retention."+key, "remove the key to get the default", "must be more than 0")
+		}
+	}
 	if v.c.Retention.Records < recordsFloor && !v.broken("retention.records") {
 		v.fail("retention.records", "write 3y or more", "records of consent and hand-over must be kept for three years by law, not %s",
 			v.c.Retention.Records)
@@ -276,6 +285,9 @@ func (v validation) company(c *Company, key string) {
 	v.publicURL(c, key)
 	v.wordings(c, key)
 	v.users(c, key)
+	if c.Ratio < 0 && !v.broken(key+".ratio") {
+		v.fail(key+".ratio", "remove the key to use the ratio of all", "must be 1 or more")
+	}
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
 	}
@@ -284,6 +296,7 @@ func (v validation) company(c *Company, key string) {
 	}
 	v.upstreamAuth(c, key)
 	v.upstreamTLS(c, key)
+	v.dkim(c, key)
 	v.rules(c, key)
 	v.ruleWordings(c, key)
 }

@@ -38,6 +38,7 @@ type DKIM string
 const (
 	SkipSigned   DKIM = "skip"   // pass unedited: an edit would break the signature
 	InsertSigned DKIM = "insert" // edit: a hop after us signs
+	Resign       DKIM = "resign" // edit, and sign anew with our key for the sender's domain
 )
 
 // Recipients says what happens to a message with several candidates.
@@ -97,10 +98,11 @@ type Company struct {
 	Release []string // rules that may insert; empty for all
 	// Block renders the text that is inserted; false if there is none for the
 	// verdict's language.
-	Block      func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool)
-	DKIM       DKIM // "" is skip
-	Recipients Recipients
-	Burst      Burst
+	Block       func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool)
+	DKIM        DKIM         // "" is skip
+	SigningKeys []SigningKey // for resign; several of one domain sign all
+	Recipients  Recipients
+	Burst       Burst
 
 	upstream upstream // the seams for tests
 	editor   editor

@@ -80,11 +80,20 @@ func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([
 			Block: func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
 				return one.Block(c.Agency, v, link, optOut)
 			},
-			DKIM: smtp.DKIM(one.DKIM), Recipients: smtp.Recipients(one.Recipients),
+			DKIM: smtp.DKIM(one.DKIM), SigningKeys: signingKeys(one), Recipients: smtp.Recipients(one.Recipients),
 			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Window: time.Duration(one.Burst.Window)},
 		})
 	}
 	return all, nil
+}
+
+// signingKeys are the keys that sign the company's mail after an edit.
+func signingKeys(c *configs.Company) []smtp.SigningKey {
+	var keys []smtp.SigningKey
+	for _, k := range c.DKIMKeys {
+		keys = append(keys, smtp.SigningKey{Domain: string(k.Domain), Selector: string(k.Selector), Key: k.Signer()})
+	}
+	return keys
 }
 
 func users(all []configs.User) []smtp.User {
@@ -118,7 +127,12 @@ func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
 		base := one.PublicURL.URL
 		companies = append(companies, web.Company{ID: string(one.ID), Name: one.Name, PublicURL: &base})
 	}
+	var candidate func(string) store.PersonHash
+	if c.Attribution == "first_company" {
+		candidate = s.keys.Candidate
+	}
 	return web.New(web.Options{
+		Candidate: candidate,
 		Companies: companies, Referrals: s.store, Person: s.keys.Person, Seal: s.sealer.Seal, Open: s.sealer.Open, Secret: s.pageKey,
 		LinkLife: time.Duration(c.LinkLife), Logger: s.log,
 		Agency: web.Agency{
