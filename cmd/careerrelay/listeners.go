@@ -16,6 +16,7 @@ type listeners struct {
 	smtp  []door
 	web   net.Listener
 	admin net.Listener // nil: not configured
+	desk  net.Listener // of the dashboard; nil: not configured
 }
 
 // door is a socket that takes mail.
@@ -44,7 +45,12 @@ func (l *listeners) open(c configs.Listen) error {
 		return err
 	}
 	if c.Admin != "" {
-		l.admin, err = listen("listen.admin", c.Admin)
+		if l.admin, err = listen("listen.admin", c.Admin); err != nil {
+			return err
+		}
+	}
+	if c.Dashboard != "" {
+		l.desk, err = listen("listen.dashboard", c.Dashboard)
 	}
 	return err
 }
@@ -77,7 +83,7 @@ func (l *listeners) close() error {
 	for _, d := range l.smtp {
 		all = append(all, d.Close())
 	}
-	for _, one := range []net.Listener{l.web, l.admin} {
+	for _, one := range []net.Listener{l.web, l.admin, l.desk} {
 		if one != nil {
 			all = append(all, one.Close())
 		}
