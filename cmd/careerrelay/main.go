@@ -27,17 +27,20 @@ func main() {
 
 // commands is the command line.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the relay."`
-	Demo    demoCommand    `cmd:"" help:"Show the whole product on this machine: relay, pages, inbox, four mails."`
-	Check   checkCommand   `cmd:"" help:"Check a configuration file and name every mistake."`
-	Sample  sampleCommand  `cmd:"" help:"Print a configuration to start from."`
-	Explain explainCommand `cmd:"" help:"Say what the relay would do with a mail, why, and show the edit."`
-	Replay  replayCommand  `cmd:"" help:"Decide and edit stored mails without sending anything."`
-	Score   scoreCommand   `cmd:"" help:"Compare verdicts with the labels of a corpus."`
-	Prove   proveCommand   `cmd:"" help:"Tell whether a mail is another one plus insertions, and nothing else."`
-	Report  reportCommand  `cmd:"" help:"Print counts and credits of each company."`
-	Hash    hashCommand    `cmd:"" help:"Hash a password (from standard input) for accept.users."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve      serveCommand      `cmd:"" help:"Run the relay."`
+	Demo       demoCommand       `cmd:"" help:"Show the whole product on this machine: relay, pages, inbox, four mails."`
+	Check      checkCommand      `cmd:"" help:"Check a configuration file and name every mistake."`
+	Sample     sampleCommand     `cmd:"" help:"Print a configuration to start from."`
+	Explain    explainCommand    `cmd:"" help:"Say what the relay would do with a mail, why, and show the edit."`
+	Replay     replayCommand     `cmd:"" help:"Decide and edit stored mails without sending anything."`
+	Score      scoreCommand      `cmd:"" help:"Compare verdicts with the labels of a corpus."`
+	Prove      proveCommand      `cmd:"" help:"Tell whether a mail is another one plus insertions, and nothing else."`
+	Report     reportCommand     `cmd:"" help:"Print counts and credits of each company."`
+	Hash       hashCommand       `cmd:"" help:"Hash a password (from standard input) for accept.users."`
+	Health     healthCommand     `cmd:"" help:"Ask the running relay whether it is well, for supervisors and containers."`
+	Man        manCommand        `cmd:"" help:"Print a page of the manual."`
+	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // terminal is what a command may use of the process that runs it.
