@@ -73,7 +73,7 @@ func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([
 			return nil, fmt.Errorf("company %q: %w", one.ID, err)
 		}
 		all = append(all, smtp.Company{
-			ID: string(one.ID), Domains: texts(one.Domains), Upstream: up,
+			ID: string(one.ID), Domains: ownDomains(c, one), Upstream: up,
 			Networks: prefixes(one.Accept.Networks), Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
 			Mode: smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
 			Block: func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
@@ -84,6 +84,11 @@ func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([
 		})
 	}
 	return all, nil
+}
+
+// ownDomains are the mail domains whose people are never candidates.
+func ownDomains(c *configs.Config, one *configs.Company) []string {
+	return append(texts(one.Domains), texts(c.Agency.Domains)...)
 }
 
 func users(all []configs.User) []smtp.User {
@@ -113,12 +118,15 @@ func prefixes(all []configs.Network) []netip.Prefix {
 // newPages makes the candidates' pages of a configuration.
 func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
 	var companies []web.Company
-	for _, one := range c.Companies {
+	for i := range c.Companies {
+		one := &c.Companies[i]
 		base := one.PublicURL.URL
-		companies = append(companies, web.Company{ID: string(one.ID), Name: one.Name, PublicURL: &base})
+		companies = append(companies, web.Company{ID: string(one.ID), Name: one.Name, PublicURL: &base, Own: ownDomains(c, one),
+			Mails: one.Sender.Address.Address != "", Test: one.Test})
 	}
 	return web.New(web.Options{
 		Companies: companies, Referrals: s.store, Person: s.keys.Person, Seal: s.sealer.Seal, Open: s.sealer.Open, Secret: s.pageKey,
+		Mailer: s.mailer, Offers: s.store, Issuer: s.keys,
 		LinkLife: time.Duration(c.LinkLife), Logger: s.log,
 		Agency: web.Agency{
 			Name: c.Agency.Name, Licence: string(c.Agency.Licence), Address: c.Agency.Address, Contact: c.Agency.Contact,
