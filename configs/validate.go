@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -241,6 +240,15 @@ func (v validation) retention() {
 	if time.Duration(v.c.LinkLife) < day && !v.broken("link_life") {
 		v.fail("link_life", "90d is the default", "must be at least 1d: candidates read mail late")
 	}
+	if v.c.CoolingOff <= 0 && !v.broken("cooling_off") {
+		v.fail("cooling_off", "7d is the default", "must be more than 0: a withdrawal at once must not count")
+	}
+	for key, d := range map[string]Duration{"unused": v.c.Retention.Unused, "profile": v.c.Retention.Profile,
+		"withdrawn": v.c.Retention.Withdrawn, "letters": v.c.Retention.Letters} {
+		if d <= 0 && !v.broken("retention."+key) {
+			v.fail("retention."+key, "remove the key to get the default", "must be more than 0")
+		}
+	}
 	if v.c.Retention.Records < recordsFloor && !v.broken("retention.records") {
 		v.fail("retention.records", "write 3y or more", "records of consent and hand-over must be kept for three years by law, not %s",
 			v.c.Retention.Records)
@@ -278,16 +286,17 @@ func (v validation) company(c *Company, key string) {
 	v.sender(c, key)
 	v.wordings(c, key)
 	v.users(c, key)
+	if c.Ratio < 0 && !v.broken(key+".ratio") {
+		v.fail(key+".ratio", "remove the key to use the ratio of all", "must be 1 or more")
+	}
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
 	}
 	if time.Duration(c.Burst.Window) < time.Second && !v.broken(key+".burst.window") {
 		v.fail(key+".burst.window", "", "must be at least 1s")
 	}
-	if (c.UpstreamAuth.User == "") != !c.UpstreamAuth.Password.Set() {
-		v.fail(key+".upstream_auth", "give both", "user and password belong together")
-	}
-	v.upstreamSecret(c, key)
+	v.upstreamAuth(c, key)
+	v.upstreamTLS(c, key)
 	v.rules(c, key)
 	v.ruleWordings(c, key)
 }
@@ -446,21 +455,6 @@ func (v validation) users(c *Company, key string) {
 	}
 	if len(c.Accept.ClientNames) > 0 && v.c.TLS.ClientCA == "" {
 		v.fail(key+".accept.client_names", "add tls.client_ca", "no authority is named whose client certificates are believed")
-	}
-}
-
-func (v validation) upstreamSecret(c *Company, key string) {
-	if !c.UpstreamAuth.Password.Set() {
-		return
-	}
-	c.UpstreamAuth.Password.base = filepath.Dir(v.c.file)
-	if _, err := c.UpstreamAuth.Password.Read(); err != nil {
-		v.fail(key+".upstream_auth.password", hintOf(err), "%v", err)
-	}
-	for i, u := range c.Upstream {
-		if strings.HasPrefix(string(u), "smtp+insecure:") {
-			v.fail(fmt.Sprintf("%s.upstream[%d]", key, i), "use smtp:// or smtps://", "the password would be sent in plain text")
-		}
 	}
 }
 

@@ -65,9 +65,10 @@ type server struct {
 	store     *bolt.Store
 	proxy     *smtp.Proxy
 	reloader  *reloader
-	pages     atomic.Pointer[web.Pages]  // of the current configuration
-	tls       atomic.Pointer[tls.Config] // of the current certificate files
-	links     atomic.Pointer[linkBook]   // of the current configuration
+	pages     atomic.Pointer[web.Pages]      // of the current configuration
+	tls       atomic.Pointer[tls.Config]     // of the current certificate files
+	links     atomic.Pointer[linkBook]       // of the current configuration
+	ratios    atomic.Pointer[map[string]int] // of companies that have their own
 	stopping  atomic.Bool
 }
 
@@ -171,9 +172,11 @@ func (s *server) openStore() error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("store: make its folder: %w; the relay's user must be able to write there", err)
 	}
+	s.ratios.Store(ratiosOf(s.config))
+	options := storeOptions(s.config, s.log)
+	options.RatioOf = func(company string) int { return (*s.ratios.Load())[company] }
 	var err error
-	s.store, err = bolt.Open(path, bolt.Options{Ratio: s.config.Ratio, LinkLife: time.Duration(s.config.LinkLife), Logger: s.log})
-	if err != nil {
+	if s.store, err = bolt.Open(path, options); err != nil {
 		return err
 	}
 	s.onStop("store", func(context.Context) error { return s.store.Close() })
@@ -266,6 +269,7 @@ func (s *server) apply(c *configs.Config) error {
 		return err
 	}
 	s.tls.Store(certificate)
+	s.ratios.Store(ratiosOf(c))
 	s.pages.Swap(pages).Close()
 	return nil
 }
