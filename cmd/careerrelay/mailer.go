@@ -61,7 +61,7 @@ func (m *mailer) follow(c *configs.Config, ups upstreams, hostname string) error
 		if one.Sender.Address.Address == "" {
 			continue
 		}
-		up, err := ups.of(one, c.Timeouts, hostname)
+		up, err := ups.of(c, one, hostname)
 		if err != nil {
 			return fmt.Errorf("company %q: %w", one.ID, err)
 		}
