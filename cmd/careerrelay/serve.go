@@ -285,7 +285,7 @@ func (s *server) applyCompanies(c *configs.Config) error {
 	}
 	links, old := newLinkBook(c), s.links.Load()
 	s.links.Store(&links) // SetCompanies asks for them
-	companies, err := s.companies(c, ups, hostname)
+	companies, err := companiesOf(c, ups, hostname)
 	if err == nil {
 		err = s.proxy.SetCompanies(companies)
 	}
