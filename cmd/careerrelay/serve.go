@@ -159,11 +159,7 @@ func (s *server) openKeys() error {
 	if s.pageKey, err = hkdf.Key(sha256.New, secret, nil, "careerrelay forms 1", sha256.Size); err != nil {
 		return fmt.Errorf("derive form key: %w", err)
 	}
-	keys, err := s.config.ProfileKeys()
-	if err != nil {
-		return err
-	}
-	s.sealer, err = store.NewSealer(keys[0], keys[1:]...)
+	s.sealer, err = newSealer(s.config)
 	return err
 }
 
@@ -209,6 +205,7 @@ func (s *server) serve(l *listeners) {
 		s.reloader.run(ctx, hup, ticker.C)
 		return nil
 	})
+	s.serveControl()
 	s.run("retention", func() error {
 		s.keepRetention(ctx)
 		return nil
