@@ -115,6 +115,8 @@ type Agency struct {
 	Contact string `yaml:"contact" jsonschema:"required"`
 	// Web address of the privacy policy.
 	PrivacyPolicy URL `yaml:"privacy_policy" jsonschema:"required"`
+	// Mail domains of the agency, subdomains included. Its own people are never candidates and never count.
+	Domains []Domain `yaml:"domains"`
 }
 
 // Log says what is logged.
@@ -195,6 +197,9 @@ type Company struct {
 	Domains []Domain `yaml:"domains" jsonschema:"required"`
 	// Web address that links begin with; best a host of the company's own.
 	PublicURL URL `yaml:"public_url" jsonschema:"required"`
+	// Mailbox that the mails to candidates come from, such as "Sample Inc. <saiyo@example.co.jp>": receipts, proofs of an
+	// address, links of /c/<company>. They go out through upstream. Without it the pages send no mail.
+	Sender Mailbox `yaml:"sender"`
 	// Who may send mail as this company.
 	Accept Accept `yaml:"accept"`
 	// Mail servers that take the company's mail, tried in order: smtp:// (STARTTLS, verified), smtps://
@@ -221,8 +226,11 @@ type Company struct {
 	// Test mode: links work, nothing is ever counted.
 	Test bool `yaml:"test"`
 	// What happens to mail that is signed already, where an edit would break the signature:
-	// skip passes it unedited, insert edits it all the same (a hop after us signs).
+	// skip passes it unedited, insert edits it all the same (a hop after us signs), resign edits it, takes
+	// the signatures of the sender's domain out and signs with dkim_keys.
 	DKIM DKIM `yaml:"dkim"`
+	// Keys that sign edited mail with dkim: resign. Several of one domain all sign.
+	DKIMKeys []DKIMKey `yaml:"dkim_keys"`
 	// What happens to a message with several candidates: pass leaves it unedited;
 	// split sends one message with one link to each.
 	Recipients Recipients `yaml:"recipients"`
@@ -237,7 +245,8 @@ type Company struct {
 type Accept struct {
 	// Networks that may send without a password.
 	Networks []Network `yaml:"networks"`
-	// Users that may send with a password, under TLS only.
+	// Users that may send with a password, under TLS only. With upstream_auth mechanism pass: who may log in, and for
+	// which sender domains; without users all whom the upstream knows.
 	Users []User `yaml:"users"`
 	// Names in client certificates that may send; needs tls.client_ca.
 	ClientNames []Domain `yaml:"client_names"`
@@ -247,8 +256,8 @@ type Accept struct {
 type User struct {
 	// Name at login.
 	Name string `yaml:"name" jsonschema:"required"`
-	// bcrypt or argon2id hash of the password, as "careerrelay hash" prints it.
-	Hash Hash `yaml:"hash" jsonschema:"required"`
+	// bcrypt or argon2id hash of the password, as "careerrelay hash" prints it; not for mechanism pass.
+	Hash Hash `yaml:"hash"`
 	// Sender domains that the user is bound to; empty for any.
 	Domains []Domain `yaml:"domains"`
 }
@@ -256,7 +265,8 @@ type User struct {
 // UpstreamAuth is how the relay logs in at the upstream. Without user and mechanism it does not.
 type UpstreamAuth struct {
 	// password (PLAIN, or LOGIN where the server has only that), plain, login, xoauth2 (an access token, see token),
-	// or external (as the certificate of upstream_tls proves).
+	// external (as the certificate of upstream_tls proves), or pass: clients are offered the upstream's own logins, each
+	// is handed on to a connection of its own, and the upstream decides.
 	Mechanism Mechanism `yaml:"mechanism"`
 	// User name; for xoauth2 the mailbox, for external it may be left out.
 	User string `yaml:"user"`
