@@ -38,6 +38,17 @@ type commands struct {
 	Score   scoreCommand   `cmd:"" help:"Compare verdicts with the labels of a corpus."`
 	Prove   proveCommand   `cmd:"" help:"Tell whether a mail is another one plus insertions, and nothing else."`
 	Report  reportCommand  `cmd:"" help:"Print counts and credits of each company."`
+	Audit   auditCommand   `cmd:"" help:"Verify ledger, consents and journal, and print the heads of their chains."`
+	Redeem  redeemCommand  `cmd:"" help:"Use one credit for a free introduction."`
+	Ledger  ledgerCommand  `cmd:"" help:"Print a company's credits, introductions and ledger."`
+	Journal journalCommand `cmd:"" help:"Print who looked, asked and deleted what."`
+	Subject subjectCommand `cmd:"" help:"Export, correct or erase what is kept about a person."`
+	Purge   purgeCommand   `cmd:"" help:"Apply the retention now, or only say what is due."`
+
+	Introduction introductionCommand `cmd:"" help:"Take an introduction one step further."`
+	Affected     affectedCommand     `cmd:"" help:"Say whose data the store held in a range of time, after a breach."`
+	RotateKeys   rotateCommand       `cmd:"" help:"Bring sealed profiles under a new key."`
+
 	Hash    hashCommand    `cmd:"" help:"Hash a password (from standard input) for accept.users."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
