@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	_ "embed"
 	"encoding/hex"
@@ -70,12 +71,14 @@ type Config struct {
 	Companies []Company `yaml:"companies" jsonschema:"required"`
 
 	file     string
+	sockets  Listen // opened by the service manager, see LoadOn
 	warnings Problems
 }
 
 // Listen is where the relay can be reached.
 type Listen struct {
-	// Addresses that take mail, with STARTTLS if tls names a certificate.
+	// Addresses that take mail, with STARTTLS if tls names a certificate. Sockets that systemd passes under the names
+	// smtp, smtps, web and admin take the place of these addresses.
 	SMTP []Address `yaml:"smtp"`
 	// Addresses that take mail from clients that begin with TLS, as on port 465; needs tls.
 	SMTPS []Address `yaml:"smtps"`
@@ -115,6 +118,8 @@ type Agency struct {
 	Contact string `yaml:"contact" jsonschema:"required"`
 	// Web address of the privacy policy.
 	PrivacyPolicy URL `yaml:"privacy_policy" jsonschema:"required"`
+	// Mail domains of the agency, subdomains included. Its own people are never candidates and never count.
+	Domains []Domain `yaml:"domains"`
 }
 
 // Log says what is logged.
@@ -195,6 +200,9 @@ type Company struct {
 	Domains []Domain `yaml:"domains" jsonschema:"required"`
 	// Web address that links begin with; best a host of the company's own.
 	PublicURL URL `yaml:"public_url" jsonschema:"required"`
+	// Mailbox that the mails to candidates come from, such as "Sample Inc. <saiyo@example.co.jp>": receipts, proofs of an
+	// address, links of /c/<company>. They go out through upstream. Without it the pages send no mail.
+	Sender Mailbox `yaml:"sender"`
 	// Who may send mail as this company.
 	Accept Accept `yaml:"accept"`
 	// Mail servers that take the company's mail, tried in order: smtp:// (STARTTLS, verified), smtps://
@@ -240,7 +248,8 @@ type Company struct {
 type Accept struct {
 	// Networks that may send without a password.
 	Networks []Network `yaml:"networks"`
-	// Users that may send with a password, under TLS only.
+	// Users that may send with a password, under TLS only. With upstream_auth mechanism pass: who may log in, and for
+	// which sender domains; without users all whom the upstream knows.
 	Users []User `yaml:"users"`
 	// Names in client certificates that may send; needs tls.client_ca.
 	ClientNames []Domain `yaml:"client_names"`
@@ -250,8 +259,8 @@ type Accept struct {
 type User struct {
 	// Name at login.
 	Name string `yaml:"name" jsonschema:"required"`
-	// bcrypt or argon2id hash of the password, as "careerrelay hash" prints it.
-	Hash Hash `yaml:"hash" jsonschema:"required"`
+	// bcrypt or argon2id hash of the password, as "careerrelay hash" prints it; not for mechanism pass.
+	Hash Hash `yaml:"hash"`
 	// Sender domains that the user is bound to; empty for any.
 	Domains []Domain `yaml:"domains"`
 }
@@ -259,7 +268,8 @@ type User struct {
 // UpstreamAuth is how the relay logs in at the upstream. Without user and mechanism it does not.
 type UpstreamAuth struct {
 	// password (PLAIN, or LOGIN where the server has only that), plain, login, xoauth2 (an access token, see token),
-	// or external (as the certificate of upstream_tls proves).
+	// external (as the certificate of upstream_tls proves), or pass: clients are offered the upstream's own logins, each
+	// is handed on to a connection of its own, and the upstream decides.
 	Mechanism Mechanism `yaml:"mechanism"`
 	// User name; for xoauth2 the mailbox, for external it may be left out.
 	User string `yaml:"user"`
@@ -340,19 +350,30 @@ func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 // Load reads the configuration file, checks all of it and returns it ready to
 // use. A file with mistakes gives Problems with every one of them. Load changes
 // nothing on disk and opens no socket.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return LoadOn(path, Listen{}) }
+
+// LoadOn is Load for a relay that was given sockets by its service manager. For
+// each kind of address that sockets has, they stand in place of the file's: what
+// is checked is where the relay can really be reached.
+func LoadOn(path string, sockets Listen) (*Config, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, src)
+	return parse(path, src, sockets)
 }
+
+// Again loads the file that c came from as it is now.
+func (c *Config) Again() (*Config, error) { return LoadOn(c.file, c.sockets) }
 
 // Parse is Load for a file that was read already. Relative paths start from the
 // folder of path.
-func Parse(path string, src []byte) (*Config, error) {
-	c := &Config{file: path}
+func Parse(path string, src []byte) (*Config, error) { return parse(path, src, Listen{}) }
+
+func parse(path string, src []byte, sockets Listen) (*Config, error) {
+	c := &Config{file: path, sockets: sockets}
 	d := decodeYAML(path, src, c)
+	c.Listen.replace(sockets)
 	if d.parsed() {
 		validate(c, d)
 	}
@@ -362,6 +383,17 @@ func Parse(path string, src []byte) (*Config, error) {
 	}
 	c.warnings = problems
 	return c, nil
+}
+
+// replace puts the kinds of address that other has in place of l's.
+func (l *Listen) replace(other Listen) {
+	if len(other.SMTP) > 0 {
+		l.SMTP = other.SMTP
+	}
+	if len(other.SMTPS) > 0 {
+		l.SMTPS = other.SMTPS
+	}
+	l.Web, l.Admin = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin)
 }
 
 // File is the name the configuration was loaded from.

@@ -283,6 +283,7 @@ func (v validation) company(c *Company, key string) {
 	v.want(key+".upstream", len(c.Upstream) > 0, "name the mail server that takes the company's mail, such as smtp://mx.example.co.jp:25")
 	v.latinName(key+".name_en", c.NameEN, c.Name)
 	v.publicURL(c, key)
+	v.sender(c, key)
 	v.wordings(c, key)
 	v.users(c, key)
 	if c.Ratio < 0 && !v.broken(key+".ratio") {
@@ -325,6 +326,21 @@ func (v validation) publicURL(c *Company, key string) {
 	case local && !v.loopbackOnly():
 		v.warn(key+".public_url", "use a host name that the Internet knows", "candidates cannot open links to this machine")
 	}
+}
+
+// sender wants a domain that the company's own mail system vouches for.
+func (v validation) sender(c *Company, key string) {
+	d := c.Sender.Domain()
+	if d == "" || v.broken(key+".domains") {
+		return
+	}
+	for _, own := range c.Domains {
+		if d == own || strings.HasSuffix(string(d), "."+string(own)) {
+			return
+		}
+	}
+	v.warn(key+".sender", "use an address of the company: SPF, DKIM and DMARC must cover it",
+		"%s is none of the company's domains: receivers may take the mails for forged", d)
 }
 
 // rules compiles the company's rules, which runs their examples; mistakes are
@@ -429,13 +445,18 @@ func (v validation) users(c *Company, key string) {
 	for i, u := range c.Accept.Users {
 		at := fmt.Sprintf("%s.accept.users[%d]", key, i)
 		v.want(at+".name", u.Name != "", "")
-		v.want(at+".hash", u.Hash != "", `make one with "careerrelay hash"`)
+		switch {
+		case c.UpstreamAuth.Mechanism != ByClient:
+			v.want(at+".hash", u.Hash != "", `make one with "careerrelay hash"`)
+		case u.Hash != "":
+			v.fail(at+".hash", "remove it", "is not used: with mechanism pass the upstream checks the password")
+		}
 		if names[u.Name] {
 			v.fail(at+".name", "", "is the name of another user too")
 		}
 		names[u.Name] = true
 	}
-	if len(c.Accept.Users) > 0 && v.c.TLS.Cert == "" {
+	if len(c.Accept.Users) > 0 && v.c.TLS.Cert == "" && c.UpstreamAuth.Mechanism != ByClient {
 		v.fail(key+".accept.users", "add tls: {cert: …, key: …}", "passwords are taken under TLS only, and there is no certificate")
 	}
 	if len(c.Accept.ClientNames) > 0 && v.c.TLS.ClientCA == "" {
@@ -454,7 +475,8 @@ func (v validation) openRelay() {
 					"every machine of the Internet could send mail through this relay")
 			}
 		}
-		none := len(c.Accept.Networks) == 0 && len(c.Accept.Users) == 0 && len(c.Accept.ClientNames) == 0
+		none := len(c.Accept.Networks) == 0 && len(c.Accept.Users) == 0 && len(c.Accept.ClientNames) == 0 &&
+			c.UpstreamAuth.Mechanism != ByClient // the upstream says who may send
 		if none && !v.loopbackOnly() && !v.broken(key+".networks") && !v.broken(key+".users") {
 			v.fail(key, "list networks, users or client_names, or listen on 127.0.0.1 alone",
 				"would be an open relay: the mail port can be reached from other machines, and nothing says who may send")

@@ -89,7 +89,7 @@ func (h *header) note(field []byte, at int64) {
 		h.from = append(h.from, string(value))
 	case bytes.EqualFold(name, []byte("DKIM-Signature")), bytes.EqualFold(name, []byte("ARC-Message-Signature")):
 		h.signed = true
-	case bytes.EqualFold(name, []byte(stampName)):
+	case bytes.EqualFold(name, []byte(StampName)):
 		text := strings.Join(strings.Fields(string(value)), " ")
 		h.stamps = append(h.stamps, stampField{at, at + int64(len(field)), text})
 	}

@@ -67,7 +67,7 @@ type Options struct {
 	Link     func(company string, t store.Token) (link, optOut string)
 	StampKey []byte
 
-	TLS           *tls.Config // nil: no STARTTLS and no AUTH; certificates through GetCertificate
+	TLS           *tls.Config // nil: no STARTTLS, and no AUTH but PassAuth on loopback; certificates through GetCertificate
 	ProxyProtocol []netip.Prefix
 	RejectBareLF  bool // refuse a bare LF instead of making it CRLF
 	Limits        Limits
@@ -85,6 +85,10 @@ type Company struct {
 	Networks    []netip.Prefix // clients that may send without a password
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
+	// PassAuth hands logins on to Upstream, which decides about them; each such client
+	// has a connection upstream of its own. Users then names those who may log in (empty:
+	// all that the upstream knows) and their sender domains; their hashes are not used.
+	PassAuth bool
 
 	Upstream *Upstream // where the mail goes; closed with the Proxy, or when no company has it any more
 	Mode     Mode      // "" is insert

@@ -137,7 +137,7 @@ func (p *Proxy) judge(ctx context.Context, t *transit, o *offer) (letter, comman
 	if o.reason = reason; reason != "" {
 		return nil, command{}, nil
 	}
-	theirs, err := t.company.upstream.Extensions(ctx)
+	theirs, err := t.via.Extensions(ctx)
 	if err != nil {
 		return nil, command{}, err
 	}

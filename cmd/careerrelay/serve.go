@@ -35,13 +35,17 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Run(t *terminal) error {
-	config, err := loadConfig(t, c.Config)
+	inherited, err := inheritedSockets()
 	if err != nil {
 		return err
 	}
-	l, err := openListeners(config.Listen)
+	config, err := loadConfigOn(t, c.Config, inherited.listen())
 	if err != nil {
-		return err
+		return errors.Join(err, inherited.close())
+	}
+	l, err := openListeners(config.Listen, inherited)
+	if err != nil {
+		return errors.Join(err, inherited.close())
 	}
 	s, err := start(config, l, newLogger(t.stderr, config.Log))
 	if err != nil {
@@ -57,6 +61,7 @@ type server struct {
 	registry  *prometheus.Registry
 	keys      *store.Keys
 	sealer    *store.Sealer
+	mailer    *mailer
 	stampKey  []byte
 	pageKey   []byte
 	upstreams upstreams // of the current configuration; changed by open and apply alone
@@ -111,6 +116,7 @@ func (s *server) open() error {
 	if err := s.openTLS(s.config); err != nil {
 		return err
 	}
+	s.mailer = newMailer(func(company, id string) string { return s.proxy.Stamp(company, id) }, s.registry)
 	pages, err := s.newPages(s.config)
 	if err != nil {
 		return err
@@ -134,6 +140,9 @@ func (s *server) open() error {
 		return errors.Join(err, s.upstreams.discard(ups))
 	}
 	s.upstreams = ups
+	if err := s.mailer.follow(s.config, ups, hostname); err != nil {
+		return errors.Join(err, s.proxy.Close())
+	}
 	s.onStop("upstreams", func(context.Context) error { return s.proxy.Close() })
 	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
 	return nil
@@ -154,11 +163,7 @@ func (s *server) openKeys() error {
 	if s.pageKey, err = hkdf.Key(sha256.New, secret, nil, "careerrelay forms 1", sha256.Size); err != nil {
 		return fmt.Errorf("derive form key: %w", err)
 	}
-	keys, err := s.config.ProfileKeys()
-	if err != nil {
-		return err
-	}
-	s.sealer, err = store.NewSealer(keys[0], keys[1:]...)
+	s.sealer, err = newSealer(s.config)
 	return err
 }
 
@@ -204,6 +209,7 @@ func (s *server) serve(l *listeners) {
 		s.reloader.run(ctx, hup, ticker.C)
 		return nil
 	})
+	s.serveControl()
 	s.run("retention", func() error {
 		s.keepRetention(ctx)
 		return nil
@@ -280,7 +286,7 @@ func (s *server) applyCompanies(c *configs.Config) error {
 	}
 	links, old := newLinkBook(c), s.links.Load()
 	s.links.Store(&links) // SetCompanies asks for them
-	companies, err := s.companies(c, ups, hostname)
+	companies, err := companiesOf(c, ups, hostname)
 	if err == nil {
 		err = s.proxy.SetCompanies(companies)
 	}
@@ -289,7 +295,7 @@ func (s *server) applyCompanies(c *configs.Config) error {
 		return errors.Join(err, s.upstreams.discard(ups))
 	}
 	s.upstreams = ups
-	return nil
+	return s.mailer.follow(c, ups, hostname)
 }
 
 func (s *server) admin() admin {
