@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	_ "embed"
 	"encoding/hex"
@@ -51,8 +52,14 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// How long each step may take. A change needs a restart.
 	Timeouts Timeouts `yaml:"timeouts"`
-	// Registrations that earn a company one free introduction. A change needs a restart.
+	// Registrations that earn a company one free introduction; credits keep the ratio they were earned
+	// under. A change needs a restart.
 	Ratio int `yaml:"ratio"`
+	// Whoever withdraws within this time after registering does not count. A change needs a restart.
+	CoolingOff Duration `yaml:"cooling_off"`
+	// For how many companies one person counts: each that he or she registered through, or
+	// first_company alone, which keeps a hash that joins a person's registrations. A change needs a restart.
+	Attribution Attribution `yaml:"attribution"`
 	// How long a link works. A change needs a restart.
 	LinkLife Duration `yaml:"link_life"`
 	// How long what is kept is kept.
@@ -64,12 +71,14 @@ type Config struct {
 	Companies []Company `yaml:"companies" jsonschema:"required"`
 
 	file     string
+	sockets  Listen // opened by the service manager, see LoadOn
 	warnings Problems
 }
 
 // Listen is where the relay can be reached.
 type Listen struct {
-	// Addresses that take mail, with STARTTLS if tls names a certificate.
+	// Addresses that take mail, with STARTTLS if tls names a certificate. Sockets that systemd passes under the names
+	// smtp, smtps, web and admin take the place of these addresses.
 	SMTP []Address `yaml:"smtp"`
 	// Addresses that take mail from clients that begin with TLS, as on port 465; needs tls.
 	SMTPS []Address `yaml:"smtps"`
@@ -112,6 +121,8 @@ type Agency struct {
 	Contact string `yaml:"contact" jsonschema:"required"`
 	// Web address of the privacy policy.
 	PrivacyPolicy URL `yaml:"privacy_policy" jsonschema:"required"`
+	// Mail domains of the agency, subdomains included. Its own people are never candidates and never count.
+	Domains []Domain `yaml:"domains"`
 }
 
 // Log says what is logged.
@@ -171,7 +182,12 @@ type Retention struct {
 	Unused Duration `yaml:"unused"`
 	// A profile is removed this long after the agency confirmed the hand-over.
 	Profile Duration `yaml:"profile"`
-	// Records of consent and hand-over; the law demands three years.
+	// The person behind a withdrawn consent is forgotten this long after the withdrawal.
+	Withdrawn Duration `yaml:"withdrawn"`
+	// What could not be told to the agency is removed this long after the event.
+	Letters Duration `yaml:"letters"`
+	// Records of consent and hand-over, and the journal of accesses and requests; the law demands
+	// three years.
 	Records Duration `yaml:"records"`
 }
 
@@ -187,13 +203,18 @@ type Company struct {
 	Domains []Domain `yaml:"domains" jsonschema:"required"`
 	// Web address that links begin with; best a host of the company's own.
 	PublicURL URL `yaml:"public_url" jsonschema:"required"`
+	// Mailbox that the mails to candidates come from, such as "Sample Inc. <saiyo@example.co.jp>": receipts, proofs of an
+	// address, links of /c/<company>. They go out through upstream. Without it the pages send no mail.
+	Sender Mailbox `yaml:"sender"`
 	// Who may send mail as this company.
 	Accept Accept `yaml:"accept"`
 	// Mail servers that take the company's mail, tried in order: smtp:// (STARTTLS, verified), smtps://
 	// (TLS from the first byte), or smtp+insecure:// (plain text).
 	Upstream []Upstream `yaml:"upstream" jsonschema:"required"`
-	// User and password at the upstream.
+	// How the relay logs in at the upstream.
 	UpstreamAuth UpstreamAuth `yaml:"upstream_auth"`
+	// Certificates towards the upstream.
+	UpstreamTLS UpstreamTLS `yaml:"upstream_tls"`
 	// insert edits; observe decides and counts, and changes nothing; off passes everything on.
 	Mode Mode `yaml:"mode"`
 	// Rule files, in order: builtin:ja, builtin:en, or files of your own.
@@ -206,11 +227,16 @@ type Company struct {
 	// Files with wordings of your own, in the form of the shipped ones ("careerrelay sample --wordings ja");
 	// the same id replaces a shipped one.
 	WordingFiles []Path `yaml:"wording_files"`
+	// Registrations that earn this company one free introduction, if other than the ratio above.
+	Ratio int `yaml:"ratio"`
 	// Test mode: links work, nothing is ever counted.
 	Test bool `yaml:"test"`
 	// What happens to mail that is signed already, where an edit would break the signature:
-	// skip passes it unedited, insert edits it all the same (a hop after us signs).
+	// skip passes it unedited, insert edits it all the same (a hop after us signs), resign edits it, takes
+	// the signatures of the sender's domain out and signs with dkim_keys.
 	DKIM DKIM `yaml:"dkim"`
+	// Keys that sign edited mail with dkim: resign. Several of one domain all sign.
+	DKIMKeys []DKIMKey `yaml:"dkim_keys"`
 	// What happens to a message with several candidates: pass leaves it unedited;
 	// split sends one message with one link to each.
 	Recipients Recipients `yaml:"recipients"`
@@ -225,7 +251,8 @@ type Company struct {
 type Accept struct {
 	// Networks that may send without a password.
 	Networks []Network `yaml:"networks"`
-	// Users that may send with a password, under TLS only.
+	// Users that may send with a password, under TLS only. With upstream_auth mechanism pass: who may log in, and for
+	// which sender domains; without users all whom the upstream knows.
 	Users []User `yaml:"users"`
 	// Names in client certificates that may send; needs tls.client_ca.
 	ClientNames []Domain `yaml:"client_names"`
@@ -235,18 +262,47 @@ type Accept struct {
 type User struct {
 	// Name at login.
 	Name string `yaml:"name" jsonschema:"required"`
-	// bcrypt or argon2id hash of the password, as "careerrelay hash" prints it.
-	Hash Hash `yaml:"hash" jsonschema:"required"`
+	// bcrypt or argon2id hash of the password, as "careerrelay hash" prints it; not for mechanism pass.
+	Hash Hash `yaml:"hash"`
 	// Sender domains that the user is bound to; empty for any.
 	Domains []Domain `yaml:"domains"`
 }
 
-// UpstreamAuth is how the relay logs in at the upstream.
+// UpstreamAuth is how the relay logs in at the upstream. Without user and mechanism it does not.
 type UpstreamAuth struct {
-	// User name.
+	// password (PLAIN, or LOGIN where the server has only that), plain, login, xoauth2 (an access token, see token),
+	// external (as the certificate of upstream_tls proves), or pass: clients are offered the upstream's own logins, each
+	// is handed on to a connection of its own, and the upstream decides.
+	Mechanism Mechanism `yaml:"mechanism"`
+	// User name; for xoauth2 the mailbox, for external it may be left out.
 	User string `yaml:"user"`
-	// Password: the name of a file that holds it, or env:NAME.
+	// Password: the name of a file that holds it, or env:NAME. Read anew for each login.
 	Password Secret `yaml:"password"`
+	// Where access tokens come from, for xoauth2.
+	Token Token `yaml:"token"`
+}
+
+// Token is an OAuth 2.0 client that gets access tokens by the client-credentials flow.
+// A token is kept until a minute before its end, and replaced when the upstream refuses it.
+type Token struct {
+	// Token end point, such as https://login.microsoftonline.com/TENANT/oauth2/v2.0/token.
+	URL URL `yaml:"url"`
+	// Id of the client.
+	ClientID string `yaml:"client_id"`
+	// Secret of the client: the name of a file that holds it, or env:NAME. Read anew for each token.
+	ClientSecret Secret `yaml:"client_secret"`
+	// Scope that is asked for, such as https://outlook.office365.com/.default.
+	Scope string `yaml:"scope"`
+}
+
+// UpstreamTLS is whom the relay believes to be the upstream, and how it proves itself.
+type UpstreamTLS struct {
+	// File with the authorities that may sign for the upstream, PEM; empty for those of the system.
+	CA Path `yaml:"ca"`
+	// File with the certificate that the relay shows, and its chain, PEM. Read anew for each connection.
+	Cert Path `yaml:"cert"`
+	// File with its private key, PEM.
+	Key Path `yaml:"key"`
 }
 
 // Burst stops inserting when far more rejections than usual come: in 2021 a
@@ -268,6 +324,8 @@ func defaults(v any) {
 		c.ProfileKeyFile = "data/profile-key"
 		c.Ratio = 10
 		c.LinkLife = Duration(90 * day)
+		c.CoolingOff = Duration(7 * day)
+		c.Attribution = "each"
 		c.Log = Log{Level: "info", Format: "text"}
 		c.Limits = Limits{
 			MessageSize: 50e6, Window: 1 << 20, Memory: 6 << 20, Connections: 2000, ConnectionsPerIP: 100, Recipients: 1000,
@@ -277,7 +335,7 @@ func defaults(v any) {
 			Command: seconds(300), Data: seconds(180), Connect: seconds(20), Reply: seconds(60),
 			Transaction: seconds(85), Drain: seconds(100),
 		}
-		c.Retention = Retention{Unused: Duration(30 * day), Profile: Duration(30 * day), Records: Duration(3 * 366 * day)}
+		c.Retention = Retention{Unused: Duration(30 * day), Profile: Duration(30 * day), Withdrawn: Duration(30 * day), Letters: Duration(90 * day), Records: Duration(3 * 366 * day)}
 		c.BareNewline = "normalise"
 	case *Company:
 		c.Mode = "insert"
@@ -285,6 +343,7 @@ func defaults(v any) {
 		c.Wording = "standard"
 		c.DKIM = "skip"
 		c.Recipients = "pass"
+		c.UpstreamAuth.Mechanism = ByPassword
 		c.Burst = Burst{Insertions: 500, Window: seconds(3600)}
 	}
 }
@@ -294,19 +353,30 @@ func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 // Load reads the configuration file, checks all of it and returns it ready to
 // use. A file with mistakes gives Problems with every one of them. Load changes
 // nothing on disk and opens no socket.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return LoadOn(path, Listen{}) }
+
+// LoadOn is Load for a relay that was given sockets by its service manager. For
+// each kind of address that sockets has, they stand in place of the file's: what
+// is checked is where the relay can really be reached.
+func LoadOn(path string, sockets Listen) (*Config, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, src)
+	return parse(path, src, sockets)
 }
+
+// Again loads the file that c came from as it is now.
+func (c *Config) Again() (*Config, error) { return LoadOn(c.file, c.sockets) }
 
 // Parse is Load for a file that was read already. Relative paths start from the
 // folder of path.
-func Parse(path string, src []byte) (*Config, error) {
-	c := &Config{file: path}
+func Parse(path string, src []byte) (*Config, error) { return parse(path, src, Listen{}) }
+
+func parse(path string, src []byte, sockets Listen) (*Config, error) {
+	c := &Config{file: path, sockets: sockets}
 	d := decodeYAML(path, src, c)
+	c.Listen.replace(sockets)
 	if d.parsed() {
 		validate(c, d)
 	}
@@ -316,6 +386,17 @@ func Parse(path string, src []byte) (*Config, error) {
 	}
 	c.warnings = problems
 	return c, nil
+}
+
+// replace puts the kinds of address that other has in place of l's.
+func (l *Listen) replace(other Listen) {
+	if len(other.SMTP) > 0 {
+		l.SMTP = other.SMTP
+	}
+	if len(other.SMTPS) > 0 {
+		l.SMTPS = other.SMTPS
+	}
+	l.Web, l.Admin = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin)
 }
 
 // File is the name the configuration was loaded from.

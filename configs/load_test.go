@@ -1,6 +1,8 @@
 package configs
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"flag"
 	"fmt"
@@ -88,6 +90,8 @@ func TestWarnings(t *testing.T) {
 		{"another kind of licence", "13-ユ-000000", "13-ム-000000", "does not look like"},
 		{"pages without TLS", "public_url: http://127.0.0.1:8080", "public_url: http://r.example.jp", "without encryption"},
 		{"long links", "public_url: http://127.0.0.1:8080", "public_url: https://career-relay.very-long-name.example.co.jp", "wider than 70"},
+		{"sender of another domain", "<saiyo@sample.example.jp>", "<saiyo@ats.example>", "for forged"},
+		{"sender of a subdomain", "<saiyo@sample.example.jp>", "<saiyo@mail.sample.example.jp>", ""},
 		{"links to this machine", `"127.0.0.1:2525"`, `":2525"`, "candidates cannot open"},
 		{"byte order mark", "# yaml-language-server", "\ufeff# yaml-language-server", ""},
 		{"Windows line ends", "\n", "\r\n", ""},
@@ -182,6 +186,12 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		if got := fmt.Sprintf(format, c); strings.Contains(got, "hunter2") {
 			t.Errorf("%s shows the secret: %s", format, got)
+		}
+	}
+	k := DKIMKey{Domain: "a.example", Selector: "s", Key: s, signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), 32))}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if got := fmt.Sprintf(format, Company{DKIMKeys: []DKIMKey{k}}); !strings.Contains(got, "s._domainkey.a.example") || strings.Contains(got, "107") || strings.Contains(got, "kk") {
+			t.Errorf("%s shows the key: %s", format, got)
 		}
 	}
 	if _, err := s.Read(); err == nil || strings.Contains(err.Error(), "hunter2") {

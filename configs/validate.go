@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -241,6 +240,15 @@ func (v validation) retention() {
 	if time.Duration(v.c.LinkLife) < day && !v.broken("link_life") {
 		v.fail("link_life", "90d is the default", "must be at least 1d: candidates read mail late")
 	}
+	if v.c.CoolingOff <= 0 && !v.broken("cooling_off") {
+		v.fail("cooling_off", "7d is the default", "must be more than 0: a withdrawal at once must not count")
+	}
+	for key, d := range map[string]Duration{"unused": v.c.Retention.Unused, "profile": v.c.Retention.Profile,
+		"withdrawn": v.c.Retention.Withdrawn, "letters": v.c.Retention.Letters} {
+		if d <= 0 && !v.broken("retention."+key) {
+			v.fail("retention."+key, "remove the key to get the default", "must be more than 0")
+		}
+	}
 	if v.c.Retention.Records < recordsFloor && !v.broken("retention.records") {
 		v.fail("retention.records", "write 3y or more", "records of consent and hand-over must be kept for three years by law, not %s",
 			v.c.Retention.Records)
@@ -275,18 +283,21 @@ func (v validation) company(c *Company, key string) {
 	v.want(key+".upstream", len(c.Upstream) > 0, "name the mail server that takes the company's mail, such as smtp://mx.example.co.jp:25")
 	v.latinName(key+".name_en", c.NameEN, c.Name)
 	v.publicURL(c, key)
+	v.sender(c, key)
 	v.wordings(c, key)
 	v.users(c, key)
+	if c.Ratio < 0 && !v.broken(key+".ratio") {
+		v.fail(key+".ratio", "remove the key to use the ratio of all", "must be 1 or more")
+	}
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
 	}
 	if time.Duration(c.Burst.Window) < time.Second && !v.broken(key+".burst.window") {
 		v.fail(key+".burst.window", "", "must be at least 1s")
 	}
-	if (c.UpstreamAuth.User == "") != !c.UpstreamAuth.Password.Set() {
-		v.fail(key+".upstream_auth", "give both", "user and password belong together")
-	}
-	v.upstreamSecret(c, key)
+	v.upstreamAuth(c, key)
+	v.upstreamTLS(c, key)
+	v.dkim(c, key)
 	v.rules(c, key)
 	v.ruleWordings(c, key)
 }
@@ -315,6 +326,21 @@ func (v validation) publicURL(c *Company, key string) {
 	case local && !v.loopbackOnly():
 		v.warn(key+".public_url", "use a host name that the Internet knows", "candidates cannot open links to this machine")
 	}
+}
+
+// sender wants a domain that the company's own mail system vouches for.
+func (v validation) sender(c *Company, key string) {
+	d := c.Sender.Domain()
+	if d == "" || v.broken(key+".domains") {
+		return
+	}
+	for _, own := range c.Domains {
+		if d == own || strings.HasSuffix(string(d), "."+string(own)) {
+			return
+		}
+	}
+	v.warn(key+".sender", "use an address of the company: SPF, DKIM and DMARC must cover it",
+		"%s is none of the company's domains: receivers may take the mails for forged", d)
 }
 
 // rules compiles the company's rules, which runs their examples; mistakes are
@@ -419,32 +445,22 @@ func (v validation) users(c *Company, key string) {
 	for i, u := range c.Accept.Users {
 		at := fmt.Sprintf("%s.accept.users[%d]", key, i)
 		v.want(at+".name", u.Name != "", "")
-		v.want(at+".hash", u.Hash != "", `make one with "careerrelay hash"`)
+		switch {
+		case c.UpstreamAuth.Mechanism != ByClient:
+			v.want(at+".hash", u.Hash != "", `make one with "careerrelay hash"`)
+		case u.Hash != "":
+			v.fail(at+".hash", "remove it", "is not used: with mechanism pass the upstream checks the password")
+		}
 		if names[u.Name] {
 			v.fail(at+".name", "", "is the name of another user too")
 		}
 		names[u.Name] = true
 	}
-	if len(c.Accept.Users) > 0 && v.c.TLS.Cert == "" {
+	if len(c.Accept.Users) > 0 && v.c.TLS.Cert == "" && c.UpstreamAuth.Mechanism != ByClient {
 		v.fail(key+".accept.users", "add tls: {cert: …, key: …}", "passwords are taken under TLS only, and there is no certificate")
 	}
 	if len(c.Accept.ClientNames) > 0 && v.c.TLS.ClientCA == "" {
 		v.fail(key+".accept.client_names", "add tls.client_ca", "no authority is named whose client certificates are believed")
-	}
-}
-
-func (v validation) upstreamSecret(c *Company, key string) {
-	if !c.UpstreamAuth.Password.Set() {
-		return
-	}
-	c.UpstreamAuth.Password.base = filepath.Dir(v.c.file)
-	if _, err := c.UpstreamAuth.Password.Read(); err != nil {
-		v.fail(key+".upstream_auth.password", hintOf(err), "%v", err)
-	}
-	for i, u := range c.Upstream {
-		if strings.HasPrefix(string(u), "smtp+insecure:") {
-			v.fail(fmt.Sprintf("%s.upstream[%d]", key, i), "use smtp:// or smtps://", "the password would be sent in plain text")
-		}
 	}
 }
 
@@ -459,7 +475,8 @@ func (v validation) openRelay() {
 					"every machine of the Internet could send mail through this relay")
 			}
 		}
-		none := len(c.Accept.Networks) == 0 && len(c.Accept.Users) == 0 && len(c.Accept.ClientNames) == 0
+		none := len(c.Accept.Networks) == 0 && len(c.Accept.Users) == 0 && len(c.Accept.ClientNames) == 0 &&
+			c.UpstreamAuth.Mechanism != ByClient // the upstream says who may send
 		if none && !v.loopbackOnly() && !v.broken(key+".networks") && !v.broken(key+".users") {
 			v.fail(key, "list networks, users or client_names, or listen on 127.0.0.1 alone",
 				"would be an open relay: the mail port can be reached from other machines, and nothing says who may send")

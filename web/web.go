@@ -48,6 +48,23 @@ type Referrals interface {
 type Company struct {
 	ID, Name  string
 	PublicURL *url.URL // its host serves the company's pages
+	// Own are mail domains whose people never register, subdomains included: the
+	// company's and the agency's.
+	Own   []string
+	Mails bool // the Mailer can send for it
+	Test  bool // links work, nothing is ever counted
+}
+
+// owns reports whether an address is of the company's or the agency's people.
+func (c *Company) owns(address string) bool {
+	domain := store.Normalize(address)
+	domain = domain[strings.LastIndexByte(domain, '@')+1:]
+	for _, own := range c.Own {
+		if domain == own || strings.HasSuffix(domain, "."+own) {
+			return true
+		}
+	}
+	return false
 }
 
 // Agency is the licensed agency that helps candidates; shown on every page.
@@ -62,13 +79,17 @@ type Options struct {
 	Referrals Referrals
 	// Person is the keyed hash of an address; see store.Keys.Person.
 	Person func(company, address string) store.PersonHash
+	// Candidate is a hash that joins a person's companies; see
+	// store.Keys.Candidate. Only the first_company attribution asks for it.
+	Candidate func(address string) store.PersonHash
 	// Seal encrypts a profile for the referral; see store.Sealer.Seal.
 	Seal func(referralID string, profile []byte) ([]byte, error)
 	// Open decrypts it again, for the candidate's own data; see store.Sealer.Open.
 	// Without it there are no pages to see, correct and export them.
 	Open func(referralID string, box []byte) ([]byte, error)
-	// Mailer carries confirmations and receipts. Without it another address than
-	// the mail's is refused with an explanation, and there is no receipt by mail.
+	// Mailer carries confirmations and receipts. Without it, and for a company
+	// without Mails, another address than the mail's is refused with an
+	// explanation, and there is no receipt by mail.
 	Mailer Mailer
 	// Offers and Issuer serve the link of a company (/c/<company>), which also
 	// needs a Mailer. Without them there is none.

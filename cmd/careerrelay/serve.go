@@ -35,13 +35,17 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Run(t *terminal) error {
-	config, err := loadConfig(t, c.Config)
+	inherited, err := inheritedSockets()
 	if err != nil {
 		return err
 	}
-	l, err := openListeners(config.Listen)
+	config, err := loadConfigOn(t, c.Config, inherited.listen())
 	if err != nil {
-		return err
+		return errors.Join(err, inherited.close())
+	}
+	l, err := openListeners(config.Listen, inherited)
+	if err != nil {
+		return errors.Join(err, inherited.close())
 	}
 	s, err := start(config, l, newLogger(t.stderr, config.Log))
 	if err != nil {
@@ -57,6 +61,7 @@ type server struct {
 	registry  *prometheus.Registry
 	keys      *store.Keys
 	sealer    *store.Sealer
+	mailer    *mailer
 	stampKey  []byte
 	pageKey   []byte
 	upstreams upstreams // of the current configuration; changed by open and apply alone
@@ -64,9 +69,10 @@ type server struct {
 	store     *bolt.Store
 	proxy     *smtp.Proxy
 	reloader  *reloader
-	pages     atomic.Pointer[web.Pages]  // of the current configuration
-	tls       atomic.Pointer[tls.Config] // of the current certificate files
-	links     atomic.Pointer[linkBook]   // of the current configuration
+	pages     atomic.Pointer[web.Pages]      // of the current configuration
+	tls       atomic.Pointer[tls.Config]     // of the current certificate files
+	links     atomic.Pointer[linkBook]       // of the current configuration
+	ratios    atomic.Pointer[map[string]int] // of companies that have their own
 	stopping  atomic.Bool
 }
 
@@ -110,6 +116,7 @@ func (s *server) open() error {
 	if err := s.openTLS(s.config); err != nil {
 		return err
 	}
+	s.mailer = newMailer(func(company, id string) string { return s.proxy.Stamp(company, id) }, s.registry)
 	pages, err := s.newPages(s.config)
 	if err != nil {
 		return err
@@ -133,6 +140,9 @@ func (s *server) open() error {
 		return errors.Join(err, s.upstreams.discard(ups))
 	}
 	s.upstreams = ups
+	if err := s.mailer.follow(s.config, ups, hostname); err != nil {
+		return errors.Join(err, s.proxy.Close())
+	}
 	s.onStop("upstreams", func(context.Context) error { return s.proxy.Close() })
 	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
 	return nil
@@ -153,11 +163,7 @@ func (s *server) openKeys() error {
 	if s.pageKey, err = hkdf.Key(sha256.New, secret, nil, "careerrelay forms 1", sha256.Size); err != nil {
 		return fmt.Errorf("derive form key: %w", err)
 	}
-	keys, err := s.config.ProfileKeys()
-	if err != nil {
-		return err
-	}
-	s.sealer, err = store.NewSealer(keys[0], keys[1:]...)
+	s.sealer, err = newSealer(s.config)
 	return err
 }
 
@@ -166,9 +172,11 @@ func (s *server) openStore() error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("store: make its folder: %w; the relay's user must be able to write there", err)
 	}
+	s.ratios.Store(ratiosOf(s.config))
+	options := storeOptions(s.config, s.log)
+	options.RatioOf = func(company string) int { return (*s.ratios.Load())[company] }
 	var err error
-	s.store, err = bolt.Open(path, bolt.Options{Ratio: s.config.Ratio, LinkLife: time.Duration(s.config.LinkLife), Logger: s.log})
-	if err != nil {
+	if s.store, err = bolt.Open(path, options); err != nil {
 		return err
 	}
 	s.onStop("store", func(context.Context) error { return s.store.Close() })
@@ -204,6 +212,7 @@ func (s *server) serve(l *listeners) {
 		s.reloader.run(ctx, hup, ticker.C)
 		return nil
 	})
+	s.serveControl()
 	s.run("retention", func() error {
 		s.keepRetention(ctx)
 		return nil
@@ -264,6 +273,7 @@ func (s *server) apply(c *configs.Config) error {
 		return err
 	}
 	s.tls.Store(certificate)
+	s.ratios.Store(ratiosOf(c))
 	s.pages.Swap(pages).Close()
 	return nil
 }
@@ -279,7 +289,7 @@ func (s *server) applyCompanies(c *configs.Config) error {
 	}
 	links, old := newLinkBook(c), s.links.Load()
 	s.links.Store(&links) // SetCompanies asks for them
-	companies, err := s.companies(c, ups, hostname)
+	companies, err := companiesOf(c, ups, hostname)
 	if err == nil {
 		err = s.proxy.SetCompanies(companies)
 	}
@@ -288,7 +298,7 @@ func (s *server) applyCompanies(c *configs.Config) error {
 		return errors.Join(err, s.upstreams.discard(ups))
 	}
 	s.upstreams = ups
-	return nil
+	return s.mailer.follow(c, ups, hostname)
 }
 
 func (s *server) admin() admin {

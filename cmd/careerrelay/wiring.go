@@ -18,7 +18,7 @@ import (
 
 // proxyOptions is the configuration in the words of package smtp.
 func (s *server) proxyOptions(c *configs.Config, ups upstreams, hostname string) (smtp.Options, error) {
-	companies, err := s.companies(c, ups, hostname)
+	companies, err := companiesOf(c, ups, hostname)
 	if err != nil {
 		return smtp.Options{}, err
 	}
@@ -62,28 +62,43 @@ func hostnameOf(c *configs.Config) (string, error) {
 	return name, nil
 }
 
-// companies is the companies of a configuration, with rules compiled and
+// companiesOf is the companies of a configuration, with rules compiled and
 // upstreams ready to be dialled.
-func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([]smtp.Company, error) {
+func companiesOf(c *configs.Config, ups upstreams, hostname string) ([]smtp.Company, error) {
 	var all []smtp.Company
 	for i := range c.Companies {
 		one := &c.Companies[i]
-		up, err := ups.of(one, c.Timeouts, hostname)
+		up, err := ups.of(c, one, hostname)
 		if err != nil {
 			return nil, fmt.Errorf("company %q: %w", one.ID, err)
 		}
 		all = append(all, smtp.Company{
-			ID: string(one.ID), Domains: texts(one.Domains), Upstream: up,
+			ID: string(one.ID), Domains: ownDomains(c, one), Upstream: up,
 			Networks: prefixes(one.Accept.Networks), Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
-			Mode: smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
+			PassAuth: one.UpstreamAuth.Mechanism == configs.ByClient,
+			Mode:     smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
 			Block: func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
 				return one.Block(c.Agency, v, link, optOut)
 			},
-			DKIM: smtp.DKIM(one.DKIM), Recipients: smtp.Recipients(one.Recipients),
+			DKIM: smtp.DKIM(one.DKIM), SigningKeys: signingKeys(one), Recipients: smtp.Recipients(one.Recipients),
 			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Window: time.Duration(one.Burst.Window)},
 		})
 	}
 	return all, nil
+}
+
+// ownDomains are the mail domains whose people are never candidates.
+func ownDomains(c *configs.Config, one *configs.Company) []string {
+	return append(texts(one.Domains), texts(c.Agency.Domains)...)
+}
+
+// signingKeys are the keys that sign the company's mail after an edit.
+func signingKeys(c *configs.Company) []smtp.SigningKey {
+	var keys []smtp.SigningKey
+	for _, k := range c.DKIMKeys {
+		keys = append(keys, smtp.SigningKey{Domain: string(k.Domain), Selector: string(k.Selector), Key: k.Signer()})
+	}
+	return keys
 }
 
 func users(all []configs.User) []smtp.User {
@@ -113,12 +128,20 @@ func prefixes(all []configs.Network) []netip.Prefix {
 // newPages makes the candidates' pages of a configuration.
 func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
 	var companies []web.Company
-	for _, one := range c.Companies {
+	for i := range c.Companies {
+		one := &c.Companies[i]
 		base := one.PublicURL.URL
-		companies = append(companies, web.Company{ID: string(one.ID), Name: one.Name, PublicURL: &base})
+		companies = append(companies, web.Company{ID: string(one.ID), Name: one.Name, PublicURL: &base, Own: ownDomains(c, one),
+			Mails: one.Sender.Address.Address != "", Test: one.Test})
+	}
+	var candidate func(string) store.PersonHash
+	if c.Attribution == "first_company" {
+		candidate = s.keys.Candidate
 	}
 	return web.New(web.Options{
+		Candidate: candidate,
 		Companies: companies, Referrals: s.store, Person: s.keys.Person, Seal: s.sealer.Seal, Open: s.sealer.Open, Secret: s.pageKey,
+		Mailer: s.mailer, Offers: s.store, Issuer: s.keys,
 		LinkLife: time.Duration(c.LinkLife), Logger: s.log,
 		Agency: web.Agency{
 			Name: c.Agency.Name, Licence: string(c.Agency.Licence), Address: c.Agency.Address, Contact: c.Agency.Contact,

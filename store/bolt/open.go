@@ -48,7 +48,7 @@ import (
 
 // Format is the version of the file layout that this package writes; see
 // docs/store.md.
-const Format = 2
+const Format = 3
 
 // Errors of Open. Each comes with the path and the remedy.
 var (
@@ -59,13 +59,13 @@ var (
 
 // Options of a store. The zero value has sensible defaults.
 type Options struct {
-	Now      func() time.Time // time.Now
-	Ratio    int              // counted referrals per credit; store.DefaultRatio
-	Ratios   map[string]int   // of companies that have another
-	LinkLife time.Duration    // how long an unused link works; store.DefaultLinkLife
-	Cooling  time.Duration    // withdrawal within it reverses the count; store.DefaultCooling
-	Outbox   bool             // put events for the agency into the outbox
-	Logger   *slog.Logger     // discards
+	Now      func() time.Time         // time.Now
+	Ratio    int                      // counted referrals per credit; store.DefaultRatio
+	RatioOf  func(company string) int // companies that have another; nil or 0 for Ratio. Called while others wait
+	LinkLife time.Duration            // how long an unused link works; store.DefaultLinkLife
+	Cooling  time.Duration            // withdrawal within it reverses the count; store.DefaultCooling
+	Outbox   bool                     // put events for the agency into the outbox
+	Logger   *slog.Logger             // discards
 
 	Attribution store.Attribution // store.Each
 
@@ -100,8 +100,10 @@ func (o Options) withDefaults() Options {
 
 // ratio is the number of counted referrals per credit of a company.
 func (s *Store) ratio(company string) int {
-	if r := s.opt.Ratios[company]; r > 0 {
-		return r
+	if s.opt.RatioOf != nil {
+		if r := s.opt.RatioOf(company); r > 0 {
+			return r
+		}
 	}
 	return s.opt.Ratio
 }
