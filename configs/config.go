@@ -92,6 +92,8 @@ type Listen struct {
 	// Address of metrics and health alone, read only: for a Prometheus or a container's probes that cannot reach
 	// loopback. It has no password and names companies' ids: keep it within your own network.
 	Metrics Address `yaml:"metrics"`
+	// Address of the agency's API. Put a web server with TLS in front of it.
+	Agency Address `yaml:"agency"`
 	// Load balancers that speak the PROXY protocol to us.
 	ProxyProtocol []Network `yaml:"proxy_protocol"`
 }
@@ -123,6 +125,13 @@ type Agency struct {
 	PrivacyPolicy URL `yaml:"privacy_policy" jsonschema:"required"`
 	// Mail domains of the agency, subdomains included. Its own people are never candidates and never count.
 	Domains []Domain `yaml:"domains"`
+	// Where candidates' data go as soon as they registered.
+	Webhook Webhook `yaml:"webhook"`
+	// Tokens of the API at listen.agency.
+	APITokens []APIToken `yaml:"api_tokens"`
+	// Address of the agency's own form. With it candidates type nothing here: they are sent there with a reference number, no
+	// data are stored, and a registration counts when the agency reports it through the API.
+	Form URL `yaml:"form"`
 }
 
 // Log says what is logged.
