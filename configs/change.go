@@ -15,7 +15,7 @@ import (
 const builtin = "builtin:"
 
 // Files are the files that decide what the relay does and are read again on a
-// reload: the configuration, and the certificate, rule and wording files it names.
+// reload: the configuration, and the certificate, authority, rule and wording files it names.
 func (c *Config) Files() []string {
 	files := []string{c.file}
 	for _, p := range []Path{c.TLS.Cert, c.TLS.Key, c.TLS.ClientCA} {
@@ -24,6 +24,9 @@ func (c *Config) Files() []string {
 		}
 	}
 	for _, company := range c.Companies {
+		if company.UpstreamTLS.CA != "" {
+			files = append(files, c.Path(company.UpstreamTLS.CA))
+		}
 		for _, rule := range company.Rules {
 			if !strings.HasPrefix(rule, builtin) {
 				files = append(files, resolve(filepath.Dir(c.file), rule))

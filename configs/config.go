@@ -30,7 +30,7 @@ type Config struct {
 	// Name of this host in greetings, EHLO and Received lines; empty for the name the system knows.
 	// A change needs a restart.
 	Hostname string `yaml:"hostname"`
-	// Certificate for STARTTLS and for client certificates. New file contents are taken into use by a
+	// Certificate for STARTTLS and implicit TLS, and whose client certificates are believed. New file contents are taken into use by a
 	// reload; other file names need a restart.
 	TLS TLS `yaml:"tls"`
 	// Where referrals are kept: bbolt:FILE. A change needs a restart.
@@ -51,8 +51,14 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// How long each step may take. A change needs a restart.
 	Timeouts Timeouts `yaml:"timeouts"`
-	// Registrations that earn a company one free introduction. A change needs a restart.
+	// Registrations that earn a company one free introduction; credits keep the ratio they were earned
+	// under. A change needs a restart.
 	Ratio int `yaml:"ratio"`
+	// Whoever withdraws within this time after registering does not count. A change needs a restart.
+	CoolingOff Duration `yaml:"cooling_off"`
+	// For how many companies one person counts: each that he or she registered through, or
+	// first_company alone, which keeps a hash that joins a person's registrations. A change needs a restart.
+	Attribution Attribution `yaml:"attribution"`
 	// How long a link works. A change needs a restart.
 	LinkLife Duration `yaml:"link_life"`
 	// How long what is kept is kept.
@@ -69,8 +75,13 @@ type Config struct {
 
 // Listen is where the relay can be reached.
 type Listen struct {
-	// Addresses that take mail.
-	SMTP []Address `yaml:"smtp" jsonschema:"required"`
+	// Addresses that take mail, with STARTTLS if tls names a certificate.
+	SMTP []Address `yaml:"smtp"`
+	// Addresses that take mail from clients that begin with TLS, as on port 465; needs tls.
+	SMTPS []Address `yaml:"smtps"`
+	// Those of the addresses above where only clients with a certificate of tls.client_ca may send or log in.
+	// At the others a certificate is one of the ways in (accept.client_names).
+	RequireCertificate []Address `yaml:"require_certificate"`
 	// Address of the pages that candidates see. Put a web server with TLS in front of it.
 	Web Address `yaml:"web" jsonschema:"required"`
 	// Address of metrics, health, reload and report. It has no password: keep it on loopback.
@@ -85,7 +96,8 @@ type TLS struct {
 	Cert Path `yaml:"cert"`
 	// File with its private key, PEM.
 	Key Path `yaml:"key"`
-	// File with the authorities whose client certificates are believed, PEM.
+	// File with the authorities whose client certificates are believed, PEM. Every client is asked for one; see
+	// accept.client_names and listen.require_certificate.
 	ClientCA Path `yaml:"client_ca"`
 }
 
@@ -162,7 +174,12 @@ type Retention struct {
 	Unused Duration `yaml:"unused"`
 	// A profile is removed this long after the agency confirmed the hand-over.
 	Profile Duration `yaml:"profile"`
-	// Records of consent and hand-over; the law demands three years.
+	// The person behind a withdrawn consent is forgotten this long after the withdrawal.
+	Withdrawn Duration `yaml:"withdrawn"`
+	// What could not be told to the agency is removed this long after the event.
+	Letters Duration `yaml:"letters"`
+	// Records of consent and hand-over, and the journal of accesses and requests; the law demands
+	// three years.
 	Records Duration `yaml:"records"`
 }
 
@@ -183,8 +200,10 @@ type Company struct {
 	// Mail servers that take the company's mail, tried in order: smtp:// (STARTTLS, verified), smtps://
 	// (TLS from the first byte), or smtp+insecure:// (plain text).
 	Upstream []Upstream `yaml:"upstream" jsonschema:"required"`
-	// User and password at the upstream.
+	// How the relay logs in at the upstream.
 	UpstreamAuth UpstreamAuth `yaml:"upstream_auth"`
+	// Certificates towards the upstream.
+	UpstreamTLS UpstreamTLS `yaml:"upstream_tls"`
 	// insert edits; observe decides and counts, and changes nothing; off passes everything on.
 	Mode Mode `yaml:"mode"`
 	// Rule files, in order: builtin:ja, builtin:en, or files of your own.
@@ -197,6 +216,8 @@ type Company struct {
 	// Files with wordings of your own, in the form of the shipped ones ("careerrelay sample --wordings ja");
 	// the same id replaces a shipped one.
 	WordingFiles []Path `yaml:"wording_files"`
+	// Registrations that earn this company one free introduction, if other than the ratio above.
+	Ratio int `yaml:"ratio"`
 	// Test mode: links work, nothing is ever counted.
 	Test bool `yaml:"test"`
 	// What happens to mail that is signed already, where an edit would break the signature:
@@ -232,12 +253,40 @@ type User struct {
 	Domains []Domain `yaml:"domains"`
 }
 
-// UpstreamAuth is how the relay logs in at the upstream.
+// UpstreamAuth is how the relay logs in at the upstream. Without user and mechanism it does not.
 type UpstreamAuth struct {
-	// User name.
+	// password (PLAIN, or LOGIN where the server has only that), plain, login, xoauth2 (an access token, see token),
+	// or external (as the certificate of upstream_tls proves).
+	Mechanism Mechanism `yaml:"mechanism"`
+	// User name; for xoauth2 the mailbox, for external it may be left out.
 	User string `yaml:"user"`
-	// Password: the name of a file that holds it, or env:NAME.
+	// Password: the name of a file that holds it, or env:NAME. Read anew for each login.
 	Password Secret `yaml:"password"`
+	// Where access tokens come from, for xoauth2.
+	Token Token `yaml:"token"`
+}
+
+// Token is an OAuth 2.0 client that gets access tokens by the client-credentials flow.
+// A token is kept until a minute before its end, and replaced when the upstream refuses it.
+type Token struct {
+	// Token end point, such as https://login.microsoftonline.com/TENANT/oauth2/v2.0/token.
+	URL URL `yaml:"url"`
+	// Id of the client.
+	ClientID string `yaml:"client_id"`
+	// Secret of the client: the name of a file that holds it, or env:NAME. Read anew for each token.
+	ClientSecret Secret `yaml:"client_secret"`
+	// Scope that is asked for, such as https://outlook.office365.com/.default.
+	Scope string `yaml:"scope"`
+}
+
+// UpstreamTLS is whom the relay believes to be the upstream, and how it proves itself.
+type UpstreamTLS struct {
+	// File with the authorities that may sign for the upstream, PEM; empty for those of the system.
+	CA Path `yaml:"ca"`
+	// File with the certificate that the relay shows, and its chain, PEM. Read anew for each connection.
+	Cert Path `yaml:"cert"`
+	// File with its private key, PEM.
+	Key Path `yaml:"key"`
 }
 
 // Burst stops inserting when far more rejections than usual come: in 2021 a
@@ -259,6 +308,8 @@ func defaults(v any) {
 		c.ProfileKeyFile = "data/profile-key"
 		c.Ratio = 10
 		c.LinkLife = Duration(90 * day)
+		c.CoolingOff = Duration(7 * day)
+		c.Attribution = "each"
 		c.Log = Log{Level: "info", Format: "text"}
 		c.Limits = Limits{
 			MessageSize: 50e6, Window: 1 << 20, Memory: 6 << 20, Connections: 2000, ConnectionsPerIP: 100, Recipients: 1000,
@@ -268,7 +319,7 @@ func defaults(v any) {
 			Command: seconds(300), Data: seconds(180), Connect: seconds(20), Reply: seconds(60),
 			Transaction: seconds(85), Drain: seconds(100),
 		}
-		c.Retention = Retention{Unused: Duration(30 * day), Profile: Duration(30 * day), Records: Duration(3 * 366 * day)}
+		c.Retention = Retention{Unused: Duration(30 * day), Profile: Duration(30 * day), Withdrawn: Duration(30 * day), Letters: Duration(90 * day), Records: Duration(3 * 366 * day)}
 		c.BareNewline = "normalise"
 	case *Company:
 		c.Mode = "insert"
@@ -276,6 +327,7 @@ func defaults(v any) {
 		c.Wording = "standard"
 		c.DKIM = "skip"
 		c.Recipients = "pass"
+		c.UpstreamAuth.Mechanism = ByPassword
 		c.Burst = Burst{Insertions: 500, Window: seconds(3600)}
 	}
 }

@@ -17,6 +17,10 @@ type (
 	DKIM string
 	// Recipients is the policy for several candidates.
 	Recipients string
+	// Mechanism is a way to log in at the upstream.
+	Mechanism string
+	// Attribution says for how many companies one person counts.
+	Attribution string
 	// BareNewline is the policy for bare LF.
 	BareNewline string
 	// Level is a log level.
@@ -32,10 +36,23 @@ const (
 	Off     Mode = "off"
 )
 
+// The ways to log in at an upstream.
+const (
+	ByPassword Mechanism = "password" // PLAIN, else LOGIN
+	ByPlain    Mechanism = "plain"
+	ByLogin    Mechanism = "login"
+	ByToken    Mechanism = "xoauth2"
+	ByCert     Mechanism = "external"
+)
+
 // choices lists the values of each closed set, for parsing and for the schema.
-func (Mode) choices() []string        { return []string{"insert", "observe", "off"} }
-func (DKIM) choices() []string        { return []string{"skip", "insert"} }
-func (Recipients) choices() []string  { return []string{"pass", "split"} }
+func (Mode) choices() []string       { return []string{"insert", "observe", "off"} }
+func (DKIM) choices() []string       { return []string{"skip", "insert"} }
+func (Recipients) choices() []string { return []string{"pass", "split"} }
+func (Mechanism) choices() []string {
+	return []string{"password", "plain", "login", "xoauth2", "external"}
+}
+func (Attribution) choices() []string { return []string{"each", "first_company"} }
 func (BareNewline) choices() []string { return []string{"normalise", "reject"} }
 func (Level) choices() []string       { return []string{"debug", "info", "warn", "error"} }
 func (LogFormat) choices() []string   { return []string{"text", "json"} }
@@ -43,6 +60,8 @@ func (LogFormat) choices() []string   { return []string{"text", "json"} }
 func (m *Mode) parse(text string) error        { return choose(m, text) }
 func (k *DKIM) parse(text string) error        { return choose(k, text) }
 func (r *Recipients) parse(text string) error  { return choose(r, text) }
+func (m *Mechanism) parse(text string) error   { return choose(m, text) }
+func (a *Attribution) parse(text string) error { return choose(a, text) }
 func (b *BareNewline) parse(text string) error { return choose(b, text) }
 func (l *Level) parse(text string) error       { return choose(l, text) }
 func (f *LogFormat) parse(text string) error   { return choose(f, text) }

@@ -1,6 +1,8 @@
 package configs
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -229,6 +231,13 @@ func (s Secret) Read() (string, error) {
 		return "", hinted("write the secret into it", "secret file is empty")
 	}
 	return value, nil
+}
+
+// Place identifies where the secret is kept, without showing it: an admin may
+// have written the secret itself there.
+func (s Secret) Place() string {
+	sum := sha256.Sum256([]byte(s.base + "\x00" + s.from))
+	return hex.EncodeToString(sum[:8])
 }
 
 // String, GoString and MarshalText keep the secret's place out of logs too: an

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 )
 
 // TLSConfig is the server's side of TLS; nil if no certificate is configured.
@@ -33,4 +34,41 @@ func (c *Config) TLSConfig() (*tls.Config, error) {
 	}
 	out.ClientAuth = tls.VerifyClientCertIfGiven
 	return out, nil
+}
+
+// ClientCertificate reads the certificate that the relay shows to the company's
+// upstream, each time anew: a renewed one needs no reload. While the files cannot
+// be read, or do not fit together (they are being replaced), the last good one serves.
+// The function may be called from several goroutines.
+func (c *Config) ClientCertificate(company *Company) func() (*tls.Certificate, error) {
+	cert, key := c.Path(company.UpstreamTLS.Cert), c.Path(company.UpstreamTLS.Key)
+	var last atomic.Pointer[tls.Certificate]
+	return func() (*tls.Certificate, error) {
+		now, err := tls.LoadX509KeyPair(cert, key)
+		if err == nil {
+			last.Store(&now)
+			return &now, nil
+		}
+		if old := last.Load(); old != nil {
+			return old, nil
+		}
+		return nil, fmt.Errorf("load certificate: %w", err)
+	}
+}
+
+// UpstreamRoots are the authorities that may sign for the company's upstream,
+// and their file's content; nil for those of the system.
+func (c *Config) UpstreamRoots(company *Company) (*x509.CertPool, []byte, error) {
+	if company.UpstreamTLS.CA == "" {
+		return nil, nil, nil
+	}
+	pem, err := os.ReadFile(c.Path(company.UpstreamTLS.CA))
+	if err != nil {
+		return nil, nil, fmt.Errorf("load authorities: %w", rootCause(err))
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, nil, errors.New("load authorities: no certificate in the file")
+	}
+	return roots, pem, nil
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -95,7 +94,7 @@ func (v validation) lost(key string) bool {
 }
 
 func (v validation) listen() {
-	v.want("listen.smtp", len(v.c.Listen.SMTP) > 0, `say where to take mail: listen: {smtp: ["127.0.0.1:2525"]}`)
+	v.want("listen.smtp", len(v.c.Listen.SMTP)+len(v.c.Listen.SMTPS) > 0, `say where to take mail: listen: {smtp: ["127.0.0.1:2525"]}`)
 	v.want("listen.web", v.c.Listen.Web != "", "say where candidates' pages are: 127.0.0.1:8080, behind a web server with TLS")
 	seen, addresses := map[Address]string{}, v.addresses()
 	for _, key := range slices.Sorted(maps.Keys(addresses)) {
@@ -115,12 +114,34 @@ func (v validation) listen() {
 				"everyone could claim any client address")
 		}
 	}
+	v.listenTLS()
+}
+
+// listenTLS checks the doors that need TLS.
+func (v validation) listenTLS() {
+	l, t := v.c.Listen, v.c.TLS
+	if len(l.SMTPS) > 0 && t.Cert == "" {
+		v.fail("listen.smtps", "add tls: {cert: …, key: …}", "needs a certificate, and there is none")
+	}
+	for i, a := range l.RequireCertificate {
+		key := fmt.Sprintf("listen.require_certificate[%d]", i)
+		switch {
+		case a == "": // said already
+		case !slices.Contains(l.SMTP, a) && !slices.Contains(l.SMTPS, a):
+			v.fail(key, "write it as it stands in listen.smtp or listen.smtps", "%s takes no mail", a)
+		case t.ClientCA == "":
+			v.fail(key, "add tls.client_ca", "no authority is named whose client certificates are believed")
+		}
+	}
 }
 
 func (v validation) addresses() map[string]Address {
 	all := map[string]Address{"listen.web": v.c.Listen.Web, "listen.admin": v.c.Listen.Admin}
 	for i, a := range v.c.Listen.SMTP {
 		all[fmt.Sprintf("listen.smtp[%d]", i)] = a
+	}
+	for i, a := range v.c.Listen.SMTPS {
+		all[fmt.Sprintf("listen.smtps[%d]", i)] = a
 	}
 	for key, a := range all {
 		if a == "" {
@@ -219,6 +240,15 @@ func (v validation) retention() {
 	if time.Duration(v.c.LinkLife) < day && !v.broken("link_life") {
 		v.fail("link_life", "90d is the default", "must be at least 1d: candidates read mail late")
 	}
+	if v.c.CoolingOff <= 0 && !v.broken("cooling_off") {
+		v.fail("cooling_off", "7d is the default", "must be more than 0: a withdrawal at once must not count")
+	}
+	for key, d := range map[string]Duration{"unused": v.c.Retention.Unused, "profile": v.c.Retention.Profile,
+		"withdrawn": v.c.Retention.Withdrawn, "letters": v.c.Retention.Letters} {
+		if d <= 0 && !v.broken("retention."+key) {
+			v.fail("retention."+key, "remove the key to get the default", "must be more than 0")
+		}
+	}
 	if v.c.Retention.Records < recordsFloor && !v.broken("retention.records") {
 		v.fail("retention.records", "write 3y or more", "records of consent and hand-over must be kept for three years by law, not %s",
 			v.c.Retention.Records)
@@ -255,16 +285,17 @@ func (v validation) company(c *Company, key string) {
 	v.publicURL(c, key)
 	v.wordings(c, key)
 	v.users(c, key)
+	if c.Ratio < 0 && !v.broken(key+".ratio") {
+		v.fail(key+".ratio", "remove the key to use the ratio of all", "must be 1 or more")
+	}
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
 	}
 	if time.Duration(c.Burst.Window) < time.Second && !v.broken(key+".burst.window") {
 		v.fail(key+".burst.window", "", "must be at least 1s")
 	}
-	if (c.UpstreamAuth.User == "") != !c.UpstreamAuth.Password.Set() {
-		v.fail(key+".upstream_auth", "give both", "user and password belong together")
-	}
-	v.upstreamSecret(c, key)
+	v.upstreamAuth(c, key)
+	v.upstreamTLS(c, key)
 	v.rules(c, key)
 	v.ruleWordings(c, key)
 }
@@ -384,7 +415,7 @@ func (v validation) ruleWordings(c *Company, key string) {
 }
 
 func (v validation) loopbackOnly() bool {
-	for _, a := range v.c.Listen.SMTP {
+	for _, a := range append(slices.Clone(v.c.Listen.SMTP), v.c.Listen.SMTPS...) {
 		if a != "" && !a.Loopback() {
 			return false
 		}
@@ -411,21 +442,6 @@ func (v validation) users(c *Company, key string) {
 	}
 }
 
-func (v validation) upstreamSecret(c *Company, key string) {
-	if !c.UpstreamAuth.Password.Set() {
-		return
-	}
-	c.UpstreamAuth.Password.base = filepath.Dir(v.c.file)
-	if _, err := c.UpstreamAuth.Password.Read(); err != nil {
-		v.fail(key+".upstream_auth.password", hintOf(err), "%v", err)
-	}
-	for i, u := range c.Upstream {
-		if strings.HasPrefix(string(u), "smtp+insecure:") {
-			v.fail(fmt.Sprintf("%s.upstream[%d]", key, i), "use smtp:// or smtps://", "the password would be sent in plain text")
-		}
-	}
-}
-
 // openRelay refuses what would let strangers send mail through us: a listener
 // that other machines reach, for a company that does not say who may send.
 func (v validation) openRelay() {
@@ -440,7 +456,7 @@ func (v validation) openRelay() {
 		none := len(c.Accept.Networks) == 0 && len(c.Accept.Users) == 0 && len(c.Accept.ClientNames) == 0
 		if none && !v.loopbackOnly() && !v.broken(key+".networks") && !v.broken(key+".users") {
 			v.fail(key, "list networks, users or client_names, or listen on 127.0.0.1 alone",
-				"would be an open relay: listen.smtp can be reached from other machines, and nothing says who may send")
+				"would be an open relay: the mail port can be reached from other machines, and nothing says who may send")
 		}
 	}
 }

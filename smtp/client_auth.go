@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/emersion/go-sasl"
 )
@@ -16,39 +17,44 @@ const maxAuthCommand = 12288
 
 // Auth is one way to log in at a server (RFC 4954). Printed, it shows no secret.
 type Auth struct {
-	mechanism string
-	// begin makes the client's side of one login.
-	begin func(ctx context.Context) (sasl.Client, error)
+	mechanisms []string // the first that the server offers is taken
+	// begin makes the client's side of one login by one of the mechanisms.
+	begin func(ctx context.Context, mechanism string) (sasl.Client, error)
 	// refused is told that the login was refused; true asks for another try.
 	refused func() bool
 }
 
-// String is the mechanism.
-func (a *Auth) String() string { return a.mechanism }
+// String is the mechanisms.
+func (a *Auth) String() string { return strings.Join(a.mechanisms, " ") }
 
 // Password gives a password each time it is needed, so that it may change.
 type Password func() (string, error)
 
 // PlainAuth logs in with PLAIN (RFC 4616).
-func PlainAuth(user string, password Password) *Auth {
-	return &Auth{mechanism: "PLAIN", begin: func(context.Context) (sasl.Client, error) {
-		p, err := password()
-		return sasl.NewPlainClient("", user, p), err
-	}}
-}
+func PlainAuth(user string, password Password) *Auth { return passwordAuth(user, password, "PLAIN") }
 
 // LoginAuth logs in with LOGIN, which no RFC defines: some servers have nothing else.
-func LoginAuth(user string, password Password) *Auth {
-	return &Auth{mechanism: "LOGIN", begin: func(context.Context) (sasl.Client, error) {
+func LoginAuth(user string, password Password) *Auth { return passwordAuth(user, password, "LOGIN") }
+
+// PasswordAuth logs in with PLAIN, or with LOGIN where the server lacks it.
+func PasswordAuth(user string, password Password) *Auth {
+	return passwordAuth(user, password, "PLAIN", "LOGIN")
+}
+
+func passwordAuth(user string, password Password, mechanisms ...string) *Auth {
+	return &Auth{mechanisms: mechanisms, begin: func(_ context.Context, mechanism string) (sasl.Client, error) {
 		p, err := password()
-		return &loginClient{answers: []string{user, p}}, err
+		if mechanism == "LOGIN" {
+			return &loginClient{answers: []string{user, p}}, err
+		}
+		return sasl.NewPlainClient("", user, p), err
 	}}
 }
 
 // ExternalAuth logs in as the identity that the client certificate proves (RFC
 // 4422, appendix A); identity may be empty.
 func ExternalAuth(identity string) *Auth {
-	return &Auth{mechanism: "EXTERNAL", begin: func(context.Context) (sasl.Client, error) {
+	return &Auth{mechanisms: []string{"EXTERNAL"}, begin: func(context.Context, string) (sasl.Client, error) {
 		return sasl.NewExternalClient(identity), nil
 	}}
 }
@@ -56,8 +62,8 @@ func ExternalAuth(identity string) *Auth {
 // XOAuth2 logs in with an access token, as Microsoft 365 and Google ask for.
 func XOAuth2(user string, tokens *TokenSource) *Auth {
 	return &Auth{
-		mechanism: "XOAUTH2",
-		begin: func(ctx context.Context) (sasl.Client, error) {
+		mechanisms: []string{"XOAUTH2"},
+		begin: func(ctx context.Context, _ string) (sasl.Client, error) {
 			token, err := tokens.Token(ctx)
 			return &xoauth2Client{user: user, token: token}, err
 		},
@@ -92,22 +98,23 @@ func (x *xoauth2Client) Next([]byte) ([]byte, error) { return nil, nil }
 // logIn logs in, a second time if the first was refused for a token that may
 // have been old.
 func (c *conversation) logIn(ctx context.Context, a *Auth) error {
-	if !slices.Contains(c.mechanisms, a.mechanism) {
-		return refusedLogin{fmt.Errorf("server does not offer %s but %q", a.mechanism, c.mechanisms)}
+	i := slices.IndexFunc(a.mechanisms, func(m string) bool { return slices.Contains(c.mechanisms, m) })
+	if i < 0 {
+		return refusedLogin{fmt.Errorf("server does not offer %s but %q", a, c.mechanisms)}
 	}
-	err := c.logInOnce(ctx, a)
+	err := c.logInOnce(ctx, a, a.mechanisms[i])
 	if errors.Is(err, errRefusedLogin) && a.refused != nil && a.refused() && !c.over {
-		err = c.logInOnce(ctx, a)
+		err = c.logInOnce(ctx, a, a.mechanisms[i])
 	}
 	return err
 }
 
-func (c *conversation) logInOnce(ctx context.Context, a *Auth) error {
-	client, err := a.begin(ctx)
+func (c *conversation) logInOnce(ctx context.Context, a *Auth, mechanism string) error {
+	client, err := a.begin(ctx, mechanism)
 	if err != nil {
 		return refusedLogin{err}
 	}
-	mechanism, response, err := client.Start()
+	_, response, err := client.Start()
 	if err != nil {
 		return refusedLogin{err}
 	}

@@ -172,6 +172,8 @@ func TestAuthUpstream(t *testing.T) {
 		{"LOGIN", LoginAuth("relay", secret), "LOGIN PLAIN", true},
 		{"EXTERNAL", ExternalAuth("relay"), "EXTERNAL", true},
 		{"EXTERNAL without identity", ExternalAuth(""), "EXTERNAL", true},
+		{"PLAIN before LOGIN", PasswordAuth("relay", secret), "LOGIN PLAIN", true},
+		{"LOGIN for want of PLAIN", PasswordAuth("relay", secret), "LOGIN XOAUTH2", true},
 		{"not offered", PlainAuth("relay", secret), "LOGIN", false},
 		{"AUTH not offered", PlainAuth("relay", secret), "", false},
 		{"wrong", PlainAuth("relay", func() (string, error) { return "wrong", nil }), "PLAIN", false},
@@ -244,6 +246,18 @@ func TestTokenErrors(t *testing.T) {
 	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"access_token":"a\r\nb"}`) }))
 	defer bad.Close()
 	source = &TokenSource{URL: bad.URL, Secret: func() (string, error) { return "", nil }, Client: bad.Client()}
+	if token, err := source.Token(context.Background()); err == nil {
+		t.Errorf("got token %q, want an error", token)
+	}
+}
+
+// TestTokenRedirect: the secret goes to the configured place alone.
+func TestTokenRedirect(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the secret followed a redirect") }))
+	defer elsewhere.Close()
+	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	defer server.Close()
+	source := &TokenSource{URL: server.URL, ClientID: "id", Secret: func() (string, error) { return "s3cret", nil }}
 	if token, err := source.Token(context.Background()); err == nil {
 		t.Errorf("got token %q, want an error", token)
 	}

@@ -80,10 +80,12 @@ func (s *TokenSource) fetch(ctx context.Context) (token string, life time.Durati
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	client := s.Client
-	if client == nil {
-		client = &http.Client{Timeout: 15 * time.Second}
+	client := http.Client{Timeout: 15 * time.Second}
+	if s.Client != nil {
+		client = *s.Client
 	}
+	// A redirect would carry the secret to another place.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := client.Do(req)
 	if err != nil {
 		return "", 0, err

@@ -134,9 +134,10 @@ func (d *directory) byID(id string) *company {
 
 // client is what is known about the other side of a session.
 type client struct {
-	addr  netip.Addr
-	names []string // in its verified certificate
-	user  string   // logged in as
+	addr      netip.Addr
+	names     []string // in its verified certificate
+	certified bool     // it has one
+	user      string   // logged in as
 }
 
 // lookup finds the company that the client may send for: by login, else by

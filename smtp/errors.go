@@ -11,6 +11,7 @@ var (
 	errNotAllowed        = errors.New("client may not send through this relay")
 	errNotOwnSender      = errors.New("user may not send for this domain")
 	errAuthNeeded        = errors.New("client must log in first")
+	errCertificateNeeded = errors.New("client must show a certificate") // of an authority that is believed
 	errDraining          = errors.New("relay is stopping")
 	errTooMany           = errors.New("too many connections")
 	errTooManyRecipients = errors.New("too many recipients")

@@ -175,7 +175,7 @@ func (f *fakeReferrals) Offer(_ context.Context, o store.Offer) (store.Referral,
 }
 func (f *fakeReferrals) Confirm(context.Context, store.Token) error { f.note("confirm"); return nil }
 func (f *fakeReferrals) Void(context.Context, store.Token) error    { f.note("void"); return nil }
-func (f *fakeReferrals) Add(_ context.Context, _ string, d store.Traffic) error {
+func (f *fakeReferrals) Add(_ context.Context, _, _ string, d store.Traffic) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sums.Seen += d.Seen
@@ -248,6 +248,7 @@ type rig struct {
 	registry  *prometheus.Registry
 	logs      *syncBuffer
 	addr      string
+	door      Door               // how clients come in
 	stop      context.CancelFunc // begins to drain
 	done      chan error         // Serve's result
 }
@@ -319,7 +320,7 @@ func newRig(t *testing.T, change ...func(o *Options, r *rig)) *rig {
 	r.addr = l.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	go func() { r.done <- r.proxy.Serve(ctx, l) }()
+	go func() { r.done <- r.proxy.ServeDoor(ctx, l, r.door) }()
 	t.Cleanup(func() {
 		stop()
 		select {

@@ -18,7 +18,7 @@ type Referrals interface {
 	Offer(ctx context.Context, o store.Offer) (store.Referral, error)
 	Confirm(ctx context.Context, t store.Token) error
 	Void(ctx context.Context, t store.Token) error
-	Add(ctx context.Context, company string, d store.Traffic) error
+	Add(ctx context.Context, company, rule string, d store.Traffic) error
 }
 
 // Mode says how much the relay does for a company.

@@ -89,18 +89,20 @@ func (p *Proxy) Close() error { return p.directory.Load().closeUnused(nil) }
 // (at most Timeouts.Drain) and returns. It closes l. Several calls may run at a
 // time, one per listener.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
-	return p.serve(ctx, l, false)
+	return p.ServeDoor(ctx, l, Door{})
 }
 
-// ServeTLS is Serve for a listener whose clients begin with the TLS handshake.
-func (p *Proxy) ServeTLS(ctx context.Context, l net.Listener) error {
-	if p.o.TLS == nil {
-		return errors.New("serve TLS: no certificate is configured")
+// Door is what is special about one listener.
+type Door struct {
+	ImplicitTLS bool // clients begin with the TLS handshake
+	Certified   bool // only clients with a verified certificate may log in or send
+}
+
+// ServeDoor is Serve for a listener that is not like the others.
+func (p *Proxy) ServeDoor(ctx context.Context, l net.Listener, d Door) error {
+	if p.o.TLS == nil && (d.ImplicitTLS || d.Certified) {
+		return errors.New("serve with TLS: no certificate is configured")
 	}
-	return p.serve(ctx, l, true)
-}
-
-func (p *Proxy) serve(ctx context.Context, l net.Listener, implicit bool) error {
 	defer l.Close() // a second Close is no harm
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
@@ -112,7 +114,7 @@ func (p *Proxy) serve(ctx context.Context, l net.Listener, implicit bool) error 
 	var running sync.WaitGroup
 	running.Go(func() { p.countTraffic(ctx) })
 	err := p.acceptClients(ctx, l, func(conn net.Conn) {
-		running.Go(func() { p.talk(ctx, hard, conn, implicit) })
+		running.Go(func() { p.talk(ctx, hard, conn, d) })
 	})
 	drain() // also when the listener failed
 	timer := time.AfterFunc(p.o.Timeouts.Drain, stop)
@@ -150,7 +152,7 @@ func (p *Proxy) acceptClients(ctx context.Context, l net.Listener, start func(ne
 }
 
 // talk runs one session from the first to the last octet.
-func (p *Proxy) talk(ctx, hard context.Context, conn net.Conn, implicit bool) {
+func (p *Proxy) talk(ctx, hard context.Context, conn net.Conn, d Door) {
 	defer context.AfterFunc(hard, func() { conn.Close() })()
 	defer func() {
 		if r := recover(); r != nil {
@@ -168,14 +170,14 @@ func (p *Proxy) talk(ctx, hard context.Context, conn net.Conn, implicit bool) {
 	leave, err := p.enter(client)
 	if err != nil {
 		p.metrics.refused.WithLabelValues("too_many").Inc()
-		refuse(conn, implicit, replyFor(err))
+		refuse(conn, d.ImplicitTLS, replyFor(err))
 		return
 	}
 	defer leave()
-	if implicit {
+	if d.ImplicitTLS {
 		conn = tls.Server(conn, p.o.TLS)
 	}
-	newSession(p, ctx, hard, conn, client).run()
+	newSession(p, ctx, hard, conn, client, d).run()
 }
 
 // refuse says why, and leaves; it does not wait for a client that does not read.

@@ -112,7 +112,7 @@ func (p *Proxy) admit(t *transit, raw *spool) (offer, error) {
 	o.returning = ours > 0
 	o.strip = strip(others)
 	o.trace = hop.line() + p.stamp.line(t.company.ID, o.head.messageID, now)
-	p.traffic.add(t.company.ID, store.Traffic{Seen: 1})
+	p.traffic.add(source{company: t.company.ID}, store.Traffic{Seen: 1})
 	return o, nil
 }
 
@@ -252,7 +252,7 @@ func (p *Proxy) unedited(t *transit, o *offer, theirs Extensions) string {
 		return or(o.verdict.Reason, "no_rule")
 	}
 	p.metrics.detected.WithLabelValues(o.verdict.Rule).Inc()
-	p.traffic.add(t.company.ID, store.Traffic{Matched: 1})
+	p.traffic.add(source{t.company.ID, o.verdict.Rule}, store.Traffic{Matched: 1})
 	switch {
 	case t.company.Mode == Observe:
 		return "observe"
@@ -370,7 +370,7 @@ func (p *Proxy) settle(ctx context.Context, t *transit, o *offer, reply Reply) {
 	}
 	switch reply.Class() {
 	case 2:
-		p.traffic.add(t.company.ID, store.Traffic{Inserted: 1})
+		p.traffic.add(source{t.company.ID, o.verdict.Rule}, store.Traffic{Inserted: 1})
 		p.step(ctx, t, "sent", func(ctx context.Context) error { return p.o.Referrals.Confirm(ctx, o.token) })
 	case 5:
 		p.step(ctx, t, "void", func(ctx context.Context) error { return p.o.Referrals.Void(ctx, o.token) })

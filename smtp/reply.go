@@ -78,6 +78,7 @@ var replies = []struct {
 	{errNotAllowed, say(550, "5.7.1 Not allowed to send through this relay")},
 	{errNotOwnSender, say(550, "5.7.1 Sender not allowed for this user")},
 	{errAuthNeeded, say(530, "5.7.0 Authentication required")},
+	{errCertificateNeeded, say(530, "5.7.0 TLS with a client certificate required")},
 	{errDraining, say(421, "4.3.2 Relay is restarting, try again")},
 	{errTooMany, say(421, "4.7.0 Too many connections, try again later")},
 	{errStalled, say(451, "4.4.2 Timeout while receiving the message")},

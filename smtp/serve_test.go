@@ -231,35 +231,6 @@ func TestTornTLS(t *testing.T) {
 	}
 }
 
-func TestServeTLS(t *testing.T) {
-	a := newAuthority(t)
-	u := &fakeUpstream{extensions: allExtensions()}
-	o := testOptions(t, u, &fakeReferrals{})
-	withTLS(a)(&o, &rig{t: t})
-	proxy, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- proxy.ServeTLS(ctx, l) }()
-	conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: a.pool, ServerName: "relay.example"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	p := newPeer(t, conn)
-	p.talk("S: 220*", "C: EHLO c", "S: 250*AUTH PLAIN LOGIN*", "C: STARTTLS", "S: 503*", "C: QUIT", "S: 221*")
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
 func TestPasswords(t *testing.T) {
 	key := argon2.IDKey([]byte("secret"), []byte("saltsalt"), 1, 1024, 1, 32)
 	argon := fmt.Sprintf("$argon2id$v=19$m=1024,t=1,p=1$%s$%s", base64.RawStdEncoding.EncodeToString([]byte("saltsalt")), base64.RawStdEncoding.EncodeToString(key))

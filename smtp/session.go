@@ -27,6 +27,7 @@ type session struct {
 	log    *slog.Logger
 	id     string
 	client client
+	door   Door
 	serve  context.Context // ends when the relay begins to stop
 	hard   context.Context // ends when it stops at once; all work upstream runs under it
 
@@ -46,8 +47,8 @@ type session struct {
 	commandBy time.Time  // when the command that is awaited must be complete
 }
 
-func newSession(p *Proxy, serve, hard context.Context, conn net.Conn, addr netip.Addr) *session {
-	s := &session{proxy: p, serve: serve, hard: hard, id: newID(), client: client{addr: addr}}
+func newSession(p *Proxy, serve, hard context.Context, conn net.Conn, addr netip.Addr, d Door) *session {
+	s := &session{proxy: p, serve: serve, hard: hard, id: newID(), client: client{addr: addr}, door: d}
 	s.log = p.log.With(slog.String("session", s.id), slog.String("client", addr.String()))
 	s.wire = newWire(conn, p.o.Timeouts.Write)
 	s.wire.deadline = s.deadline

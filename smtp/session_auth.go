@@ -48,14 +48,18 @@ func (s *session) handshake(conn *tls.Conn) bool {
 	}
 	s.encrypted, s.helo, s.esmtp, s.offered, s.client.user = true, "", false, nil, ""
 	if chains := conn.ConnectionState().VerifiedChains; len(chains) > 0 {
-		s.client.names = chains[0][0].DNSNames
+		s.client.names, s.client.certified = chains[0][0].DNSNames, true
 	}
 	return true
 }
 
+// certificateMissing tells whether the client came through a door that asks for
+// a certificate and has shown none that is believed.
+func (s *session) certificateMissing() bool { return s.door.Certified && !s.client.certified }
+
 // mayLogIn: only under TLS, where users exist, and once.
 func (s *session) mayLogIn() bool {
-	return s.encrypted && s.client.user == "" && len(s.proxy.directory.Load().users) > 0
+	return s.encrypted && s.client.user == "" && !s.certificateMissing() && len(s.proxy.directory.Load().users) > 0
 }
 
 // auth logs a client in (RFC 4954).

@@ -95,6 +95,9 @@ func senderReply(r Reply) Reply {
 
 // sender finds the company the client sends for, and checks that it may.
 func (s *session) sender(from command) (login, error) {
+	if s.certificateMissing() {
+		return login{}, errCertificateNeeded
+	}
 	who, err := s.proxy.directory.Load().lookup(s.client)
 	if err != nil {
 		return login{}, err

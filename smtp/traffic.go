@@ -17,23 +17,29 @@ const trafficEvery = 5 * time.Second
 // traffic gathers counts of messages until the store takes them.
 type traffic struct {
 	mu     sync.Mutex // guards counts
-	counts map[string]store.Traffic
+	counts map[source]store.Traffic
 }
 
-func (t *traffic) add(company string, d store.Traffic) {
+// source is what messages are counted under.
+type source struct {
+	company string
+	rule    string // that decided, or ""
+}
+
+func (t *traffic) add(from source, d store.Traffic) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counts == nil {
-		t.counts = make(map[string]store.Traffic)
+		t.counts = make(map[source]store.Traffic)
 	}
-	sum := t.counts[company]
+	sum := t.counts[from]
 	sum.Seen += d.Seen
 	sum.Matched += d.Matched
 	sum.Inserted += d.Inserted
-	t.counts[company] = sum
+	t.counts[from] = sum
 }
 
-func (t *traffic) take() map[string]store.Traffic {
+func (t *traffic) take() map[source]store.Traffic {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	counts := t.counts
@@ -58,13 +64,13 @@ func (p *Proxy) countTraffic(ctx context.Context) {
 // FlushTraffic hands what was counted to the store now. What the store does not
 // take is kept for the next time.
 func (p *Proxy) FlushTraffic(ctx context.Context) {
-	for company, d := range p.traffic.take() {
+	for from, d := range p.traffic.take() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.o.Timeouts.Store)
-		err := p.o.Referrals.Add(ctx, company, d)
+		err := p.o.Referrals.Add(ctx, from.company, from.rule, d)
 		cancel()
 		if err != nil {
-			p.traffic.add(company, d)
-			p.log.Warn("cannot record traffic", slog.String("company", company), slog.Any("err", err))
+			p.traffic.add(from, d)
+			p.log.Warn("cannot record traffic", slog.String("company", from.company), slog.Any("err", err))
 		}
 	}
 }

@@ -2,12 +2,14 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
 // AuditReport is the result of reading everything.
 type AuditReport struct {
 	Companies []CompanyAudit `json:"companies"`
+	Journal   ChainHead      `json:"journal"`
 	Referrals int64          `json:"referrals"` // rows read
 	Problems  []string       `json:"problems"`  // empty when all is well; ids and numbers, no personal data
 }
@@ -15,15 +17,23 @@ type AuditReport struct {
 // OK reports whether nothing was found.
 func (r *AuditReport) OK() bool { return len(r.Problems) == 0 }
 
+// ChainHead is where a chain ends: whoever notes it can tell later whether
+// anything before it was changed.
+type ChainHead struct {
+	Lines int64  `json:"lines"`
+	Head  string `json:"head"` // hash of the last line
+}
+
 // CompanyAudit is one company's books, recomputed. Whoever notes the two heads
 // can tell later whether anything before them was changed.
 type CompanyAudit struct {
 	Company string `json:"company"`
 	Credits
-	Entries int64  `json:"entries"`
-	Head    string `json:"head"` // hash of the last ledger entry
-	Records int64  `json:"records"`
-	Proof   string `json:"proof"` // hash of the last consent record
+	PerCredit []int  `json:"per_credit"` // how many rows the live credits were earned by, each number once
+	Entries   int64  `json:"entries"`
+	Head      string `json:"head"` // hash of the last ledger entry
+	Records   int64  `json:"records"`
+	Proof     string `json:"proof"` // hash of the last consent record
 }
 
 // Auditor recomputes one company's books from their lines alone. Feed it all
@@ -52,31 +62,40 @@ func (a *Auditor) problem(what string, seq int64, format string, args ...any) {
 	a.Problems = append(a.Problems, fmt.Sprintf("%s of %s, line %d: ", what, a.Company, seq)+fmt.Sprintf(format, args...))
 }
 
-// chained is what the lines of both books have in common: their place in a chain.
+// chained is what the lines of all books have in common: their place in a chain.
 type chained struct {
-	company         string
 	seq             int64
 	prev, hash, sum string // of the line before, as it says of itself, as computed
 }
 
-// follow checks that a line is the next one of its book and was not changed.
-func (a *Auditor) follow(book string, l chained, last int64, head string) {
+// follows says why a line is not the next one after last, or was changed.
+func (l chained) follows(last int64, head string) string {
 	switch {
-	case l.company != a.Company:
-		a.problem(book, l.seq, "belongs to another company")
 	case l.seq != last+1:
-		a.problem(book, l.seq, "follows line %d", last)
+		return fmt.Sprintf("follows line %d", last)
 	case l.prev != head:
-		a.problem(book, l.seq, "does not carry the hash of the line before")
+		return "does not carry the hash of the line before"
 	case l.sum != l.hash:
-		a.problem(book, l.seq, "was changed: its hash is another")
+		return "was changed: its hash is another"
+	}
+	return ""
+}
+
+// follow checks that a line is the next one of its book and was not changed.
+func (a *Auditor) follow(book, company string, l chained, last int64, head string) {
+	why := l.follows(last, head)
+	if company != a.Company {
+		why = "belongs to another company"
+	}
+	if why != "" {
+		a.problem(book, l.seq, "%s", why)
 	}
 }
 
 // Entry takes the next ledger entry.
 func (a *Auditor) Entry(e Entry) {
 	b := &a.book
-	a.follow("ledger", chained{e.Company, e.Seq, e.Prev, e.Hash, e.Sum()}, b.Seq, b.Head)
+	a.follow("ledger", e.Company, chained{e.Seq, e.Prev, e.Hash, e.Sum()}, b.Seq, b.Head)
 	b.Seq, b.Head = e.Seq, e.Hash
 	if why := a.apply(e); why != "" {
 		a.problem("ledger", e.Seq, "%s: %s", e.Kind, why)
@@ -110,6 +129,7 @@ func (a *Auditor) apply(e Entry) string {
 			return "no such credit"
 		}
 		delete(a.credits, e.Credit)
+		b.Fallen++
 		rows = slices.DeleteFunc(slices.Clone(rows), func(id string) bool { return !a.live[id] })
 		b.Pending = append(rows, b.Pending...)
 	default:
@@ -163,13 +183,13 @@ func (a *Auditor) introduction(e Entry) string {
 // Record takes the next consent record.
 func (a *Auditor) Record(r Record) {
 	b := &a.book
-	a.follow("consent book", chained{r.Company, r.Seq, r.Prev, r.Hash, r.Sum()}, b.Records, b.Proof)
+	a.follow("consent book", r.Company, chained{r.Seq, r.Prev, r.Hash, r.Sum()}, b.Records, b.Proof)
 	b.Records, b.Proof = r.Seq, r.Hash
 }
 
 // Compare holds the recomputed books against the running state: it finds lines
 // missing at the end, and a balance that no line explains.
-func (a *Auditor) Compare(running Book, ratio int) CompanyAudit {
+func (a *Auditor) Compare(running Book) CompanyAudit {
 	b := a.book
 	for _, c := range []struct {
 		what      string
@@ -179,6 +199,7 @@ func (a *Auditor) Compare(running Book, ratio int) CompanyAudit {
 		{"redeemed introductions", running.Redeemed, b.Redeemed},
 		{"introductions", running.Introductions, b.Introductions},
 		{"credits", running.Credits, b.Credits},
+		{"fallen credits", running.Fallen, b.Fallen},
 		{"ledger lines", running.Seq, b.Seq},
 		{"ledger head", running.Head, b.Head},
 		{"consent records", running.Records, b.Records},
@@ -191,10 +212,10 @@ func (a *Auditor) Compare(running Book, ratio int) CompanyAudit {
 	if !slices.Equal(running.Pending, b.Pending) {
 		a.Problems = append(a.Problems, fmt.Sprintf("%s: the balance names other pending referrals than the lines", a.Company))
 	}
-	credits := b.Tally(ratio)
-	if credits.Earned != int64(len(a.credits)) {
-		a.Problems = append(a.Problems, fmt.Sprintf("%s: %d credits earned line by line, %d by the count; was the ratio changed?",
-			a.Company, len(a.credits), credits.Earned))
+	rows := map[int]bool{}
+	for _, credit := range a.credits {
+		rows[len(credit)] = true
 	}
-	return CompanyAudit{Company: a.Company, Credits: credits, Entries: b.Seq, Head: b.Head, Records: b.Records, Proof: b.Proof}
+	return CompanyAudit{Company: a.Company, Credits: b.Tally(), PerCredit: slices.Sorted(maps.Keys(rows)),
+		Entries: b.Seq, Head: b.Head, Records: b.Records, Proof: b.Proof}
 }

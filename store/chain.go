@@ -40,16 +40,24 @@ type Entry struct {
 	Referral string    `json:"referral,omitempty"` // count, reverse
 	Credit   int64     `json:"credit,omitempty"`   // earn, unearn; the introduction's number from reserve on
 	Rows     []string  `json:"rows,omitempty"`     // earn: the referrals that earned it
-	Note     string    `json:"note,omitempty"`
-	Prev     string    `json:"prev"` // hash of entry Seq-1, "" for the first
-	Hash     string    `json:"hash"`
+
+	// Programme of a count: KindLeaver, or "" for a candidate who was declined.
+	Programme string `json:"programme,omitempty"`
+
+	Note string `json:"note,omitempty"`
+	Prev string `json:"prev"` // hash of entry Seq-1, "" for the first
+	Hash string `json:"hash"`
 }
 
 // Sum is the hash that an unchanged entry carries.
 func (e Entry) Sum() string {
 	fields := []string{"careerrelay ledger 1", e.Prev, strconv.FormatInt(e.Seq, 10), instant(e.At), e.Company,
 		string(e.Kind), e.Referral, strconv.FormatInt(e.Credit, 10), e.Note, strconv.Itoa(len(e.Rows))}
-	return digest(append(fields, e.Rows...)...)
+	fields = append(fields, e.Rows...)
+	if e.Programme != "" { // came later: lines without it keep their hash
+		fields = append(fields, e.Programme)
+	}
+	return digest(fields...)
 }
 
 // RecordKind is what a consent record proves.
@@ -120,6 +128,7 @@ type Book struct {
 	Redeemed      int64    `json:"redeemed"`                // introductions reserved and not returned
 	Introductions int64    `json:"introductions,omitempty"` // number of the last introduction
 	Credits       int64    `json:"credits,omitempty"`       // number of the last credit earned
+	Fallen        int64    `json:"fallen,omitempty"`        // credits that fell with one of their rows
 	Pending       []string `json:"pending,omitempty"`       // counted referrals that no credit used yet, oldest first
 	Seq           int64    `json:"seq"`                     // last ledger entry
 	Head          string   `json:"head"`                    // its hash
@@ -129,15 +138,22 @@ type Book struct {
 	Stub          string   `json:"stub,omitempty"`          // its hash, from which the chain goes on
 }
 
-// Tally is the company's balance.
-func (b *Book) Tally(ratio int) Credits { return Tally(b.Counted, b.Redeemed, ratio) }
+// Tally is the company's balance. A credit was earned under the ratio of its
+// time: another ratio holds for what is pending and what comes.
+func (b *Book) Tally() Credits {
+	return Credits{Counted: b.Counted, Earned: b.Credits - b.Fallen, Redeemed: b.Redeemed}
+}
 
 // Count adds a referral, and the credit that it may complete. Which referrals
 // earned a credit is written with it, so that anyone can recompute it.
 func (b *Book) Count(now time.Time, r Referral, ratio int) []Entry {
 	b.Counted++
 	b.Pending = append(b.Pending, r.ID)
-	entries := []Entry{b.link(now, Entry{Company: r.Company, Kind: EntryCount, Referral: r.ID})}
+	e := Entry{Company: r.Company, Kind: EntryCount, Referral: r.ID}
+	if r.Kind != KindRejection {
+		e.Programme = r.Kind
+	}
+	entries := []Entry{b.link(now, e)}
 	return append(entries, b.earn(now, r.Company, ratio)...)
 }
 
@@ -160,6 +176,7 @@ func (b *Book) Reverse(now time.Time, r Referral, earned *Entry, ratio int) []En
 	b.Counted--
 	entries := []Entry{b.link(now, Entry{Company: r.Company, Kind: EntryReverse, Referral: r.ID})}
 	if earned != nil {
+		b.Fallen++
 		entries = append(entries, b.link(now, Entry{Company: r.Company, Kind: EntryUnearn, Credit: earned.Credit}))
 		b.Pending = append(slices.Clone(earned.Rows), b.Pending...)
 	}
@@ -169,8 +186,8 @@ func (b *Book) Reverse(now time.Time, r Referral, earned *Entry, ratio int) []En
 
 // Redeem uses one credit for the next introduction; ErrNoCredit when there is
 // none.
-func (b *Book) Redeem(now time.Time, company, note string, ratio int) (Introduction, Entry, error) {
-	c := b.Tally(ratio)
+func (b *Book) Redeem(now time.Time, company, note string) (Introduction, Entry, error) {
+	c := b.Tally()
 	if err := c.Redeem(); err != nil {
 		return Introduction{}, Entry{}, err
 	}

@@ -30,15 +30,35 @@ type People interface {
 	// erasure end what is held.
 	Hold(ctx context.Context, h Held) error
 	Release(ctx context.Context, code Token) (Referral, error)
-	// SetProfile replaces the sealed profile if it still is was: a correction or
-	// a change of keys. ErrWrongState when someone else changed it.
+	// SetProfile replaces the sealed profile if it still is was: the candidate
+	// corrected it, and the agency is told. ErrWrongState when someone else
+	// changed it.
 	SetProfile(ctx context.Context, id string, was, profile []byte) error
+	// Reseal calls change for each sealed profile, those of held consents included,
+	// and keeps what it returns instead; nil leaves a profile as it is. change may
+	// be called more than once for one profile, and its error ends the run; another
+	// run goes on where it ended. It returns how many were replaced.
+	Reseal(ctx context.Context, change func(referral string, profile []byte) ([]byte, error)) (int64, error)
+	// Subject returns all that is known of a person of a company; the zero Subject
+	// when that is nothing.
+	Subject(ctx context.Context, company string, p PersonHash) (Subject, error)
+	// HandOver records that the agency got the profile by another way than the
+	// outbox: it writes the record of provision and marks the referral. Only the
+	// first call after an opt-in does something; ErrWrongState without consent.
+	HandOver(ctx context.Context, id string, to Receiver) (Referral, error)
 	// SetAgencyState keeps the agency's report on a candidate handed to it.
 	SetAgencyState(ctx context.Context, id string, a AgencyState) (Referral, error)
 	// Suppress keeps the link from a person of a company for ever, also one who
 	// was never offered it; Unsuppress takes that back.
 	Suppress(ctx context.Context, company string, p PersonHash) error
 	Unsuppress(ctx context.Context, company string, p PersonHash) error
+}
+
+// Subject is what is known of one person of one company.
+type Subject struct {
+	Referrals []Referral // one, and one of test mode
+	OptedOut  bool       // the person wants no more links
+	Erased    bool       // there was a referral, and the person had it erased
 }
 
 // Held is a consent that waits for its confirmation.
@@ -105,8 +125,8 @@ type Outbox interface {
 	// Claim takes up to limit deliveries that are due and hides them for lease,
 	// so that a sender that dies is followed by another. Oldest first.
 	Claim(ctx context.Context, limit int, lease time.Duration) ([]Delivery, error)
-	// Delivered removes a delivery that the receiver acknowledged. Of an opt-in
-	// it also writes the record of provision and marks the referral.
+	// Delivered removes a delivery that the receiver acknowledged. Of one that
+	// hands data over it also writes the record of provision and marks the referral.
 	Delivered(ctx context.Context, id int64, to Receiver) error
 	// Failed puts a delivery back until next; a zero next makes it a dead letter.
 	// cause must hold no personal data.
@@ -123,9 +143,13 @@ type Event string
 // The events of an outbox.
 const (
 	EventOptedIn   Event = "opted_in"
+	EventChanged   Event = "changed" // the candidate corrected the profile
 	EventWithdrawn Event = "withdrawn"
 	EventErased    Event = "erased"
 )
+
+// Provides reports whether delivering the event hands personal data over.
+func (e Event) Provides() bool { return e == EventOptedIn || e == EventChanged }
 
 // Delivery is one thing to tell the agency. Its ID serves as idempotency key: it
 // is never used again.
@@ -143,7 +167,8 @@ type Delivery struct {
 
 // Keeper deletes what may not be kept longer.
 type Keeper interface {
-	// Purge applies the retention to everything and reports what it did.
+	// Purge applies the retention to everything and reports what it did, or, with
+	// keep.Dry, what it would do.
 	Purge(ctx context.Context, keep Retention) (Purged, error)
 }
 
@@ -153,7 +178,8 @@ type Retention struct {
 	Profile   time.Duration // profiles after the hand-over; 30 days
 	Withdrawn time.Duration // the person of a withdrawn referral; 30 days
 	Letters   time.Duration // dead letters of the outbox; 90 days
-	Records   time.Duration // consent and provision records; 5 years, never under 3
+	Records   time.Duration // consent and provision records, and the journal; 5 years, never under 3
+	Dry       bool          // count only
 }
 
 const day = 24 * time.Hour
@@ -225,6 +251,7 @@ type Purged struct {
 	Held       int64 `json:"held"`       // unconfirmed consents deleted
 	Letters    int64 `json:"letters"`    // dead letters deleted
 	Records    int64 `json:"records"`    // consent and provision records deleted
+	Notes      int64 `json:"notes"`      // lines of the journal deleted
 }
 
 // Add sums two reports.
@@ -236,6 +263,7 @@ func (p *Purged) Add(d Purged) {
 	p.Held += d.Held
 	p.Letters += d.Letters
 	p.Records += d.Records
+	p.Notes += d.Notes
 }
 
 // Attribution says for how many companies one person counts.
@@ -254,4 +282,5 @@ type Full interface {
 	Books
 	Outbox
 	Keeper
+	Journal
 }

@@ -119,7 +119,7 @@ func (r *Referral) OptIn(now time.Time, c Consent) error {
 		c.At = Clock(now)
 	}
 	r.State, r.OptedInAt, r.Consent = OptedIn, Clock(now), &c
-	r.WithdrawnAt, r.HandedOverAt, r.Agency = time.Time{}, time.Time{}, ""
+	r.WithdrawnAt, r.HandedOverAt, r.Agency, r.AgencyAt = time.Time{}, time.Time{}, "", time.Time{}
 	r.Counted = !r.Test
 	return nil
 }
@@ -183,8 +183,8 @@ func (r *Referral) HandOver(now time.Time) error {
 }
 
 // Report keeps what the agency says about a candidate it was given. It may
-// correct itself, so any order is allowed.
-func (r *Referral) Report(a AgencyState) error {
+// correct itself, so any order is allowed; saying the same again changes nothing.
+func (r *Referral) Report(now time.Time, a AgencyState) error {
 	switch a {
 	case Contacted, Introduced, Interviewed, Hired:
 	default:
@@ -193,7 +193,9 @@ func (r *Referral) Report(a AgencyState) error {
 	if r.State != OptedIn || r.HandedOverAt.IsZero() {
 		return fmt.Errorf("report on a referral that was not handed over: %w", ErrWrongState)
 	}
-	r.Agency = a
+	if r.Agency != a {
+		r.Agency, r.AgencyAt = a, Clock(now)
+	}
 	return nil
 }
 

@@ -62,13 +62,16 @@ type Store interface {
 	// OptOut suppresses the person for this company; OptBack takes that back.
 	OptOut(ctx context.Context, t Token) error
 	OptBack(ctx context.Context, t Token) error
-	// Add adds traffic counts that do not belong to a referral (seen, matched …).
-	Add(ctx context.Context, company string, d Traffic) error
+	// Add adds traffic counts that do not belong to a referral (seen, matched …);
+	// rule is the one that decided, "" where none did.
+	Add(ctx context.Context, company, rule string, d Traffic) error
 	// Report returns the counts of one company, or of all ("").
 	Report(ctx context.Context, company string) ([]Counts, error)
-	// Credits and Redeem: the free introductions a company has earned and used.
+	// Credits are the free introductions a company has earned and used.
 	Credits(ctx context.Context, company string) (Credits, error)
-	Redeem(ctx context.Context, company, note string) (Credits, error)
+	// Redeem uses one credit for an introduction; ErrNoCredit when there is none.
+	// Of two that redeem the last one at once, one gets it.
+	Redeem(ctx context.Context, company, note string) (Introduction, error)
 	// Ping tells whether the store can commit now (readiness).
 	Ping(ctx context.Context) error
 	Close() error
@@ -80,13 +83,19 @@ type Offer struct {
 	Token    Token      // see Keys.Token; stored as a hash only
 	Company  string     // company id
 	Person   PersonHash // see Keys.Person
-	Kind     string     // "rejection" or "leaver"
+	Kind     string     // KindRejection or KindLeaver
 	Rule     string     // rule id
 	Language string     // "ja" or "en"
 	Stage    string     // selection stage the mail speaks of, or ""
 	Test     bool       // test mode: never counted
 	Asked    bool       // the person asked for the link: neither an opt-out nor an earlier offer stands in the way
 }
+
+// The kinds of offers: two programmes with consent texts and wordings of their own.
+const (
+	KindRejection = "rejection" // a candidate was declined
+	KindLeaver    = "leaver"    // somebody leaves the company
+)
 
 // State is a referral's place in its life; see the package comment.
 type State string
@@ -107,7 +116,7 @@ type Referral struct {
 	ID        string     // time-ordered
 	Company   string     // company id
 	Person    PersonHash // keyed hash of the normalised address
-	Kind      string     // "rejection" or "leaver"
+	Kind      string     // KindRejection or KindLeaver
 	Rule      string     // rule id
 	Language  string     // "ja" or "en"
 	Stage     string     // or ""
@@ -125,6 +134,7 @@ type Referral struct {
 	WithdrawnAt  time.Time   // zero unless withdrawn
 	HandedOverAt time.Time   // zero until the agency acknowledged the data
 	Agency       AgencyState // what the agency reported last, or ""
+	AgencyAt     time.Time   // when it reported that; zero until then
 }
 
 // AgencyState is how far the agency says it has come with a candidate.

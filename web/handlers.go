@@ -165,9 +165,13 @@ func (p *Pages) apply(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	text := p.pages.consents[v.lang]
 	first := v.referral.State != store.OptedIn
+	var candidate store.PersonHash
+	if p.o.Candidate != nil {
+		candidate = p.o.Candidate(f.Mail)
+	}
 	v.referral, err = p.o.Referrals.OptIn(r.Context(), v.token, store.Consent{
 		TextID: text.ID, TextSHA256: text.SHA256, Locale: v.lang, At: p.o.Now().UTC(), Method: method,
-		TellBack: f.TellBack, JobNews: f.JobNews, Profile: box,
+		TellBack: f.TellBack, JobNews: f.JobNews, Profile: box, Candidate: candidate,
 	})
 	switch {
 	case errors.Is(err, store.ErrWrongState):

@@ -62,6 +62,9 @@ type Options struct {
 	Referrals Referrals
 	// Person is the keyed hash of an address; see store.Keys.Person.
 	Person func(company, address string) store.PersonHash
+	// Candidate is a hash that joins a person's companies; see
+	// store.Keys.Candidate. Only the first_company attribution asks for it.
+	Candidate func(address string) store.PersonHash
 	// Seal encrypts a profile for the referral; see store.Sealer.Seal.
 	Seal func(referralID string, profile []byte) ([]byte, error)
 	// Open decrypts it again, for the candidate's own data; see store.Sealer.Open.

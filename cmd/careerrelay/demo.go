@@ -87,7 +87,7 @@ func (c *demoCommand) start(dir string, t *terminal) (*demo, error) {
 		return nil, fmt.Errorf("%w (--smtp, --web, --admin)", err)
 	}
 	d := &demo{box: newInbox(), smtp: l.smtp[0].Addr().String(), web: l.web.Addr().String(), admin: l.admin.Addr().String()}
-	l.smtp[0] = tapListener{l.smtp[0], d.box}
+	l.smtp[0].Listener = tapListener{l.smtp[0], d.box}
 	mail, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, errors.Join(err, l.close())

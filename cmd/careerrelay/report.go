@@ -46,7 +46,7 @@ func fetchReport(ctx context.Context, config *configs.Config) ([]reportRow, erro
 			return rows, err
 		}
 	}
-	s, err := bolt.Open(config.StorePath(), bolt.Options{Ratio: config.Ratio, LinkLife: time.Duration(config.LinkLife)})
+	s, err := bolt.Open(config.StorePath(), storeOptions(config, nil))
 	if errors.Is(err, bolt.ErrHeld) && config.Listen.Admin == "" {
 		return nil, fmt.Errorf("%w; set listen.admin, so that the report can ask the running relay", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -65,9 +64,10 @@ type server struct {
 	store     *bolt.Store
 	proxy     *smtp.Proxy
 	reloader  *reloader
-	pages     atomic.Pointer[web.Pages]  // of the current configuration
-	tls       atomic.Pointer[tls.Config] // of the current certificate files
-	links     atomic.Pointer[linkBook]   // of the current configuration
+	pages     atomic.Pointer[web.Pages]      // of the current configuration
+	tls       atomic.Pointer[tls.Config]     // of the current certificate files
+	links     atomic.Pointer[linkBook]       // of the current configuration
+	ratios    atomic.Pointer[map[string]int] // of companies that have their own
 	stopping  atomic.Bool
 }
 
@@ -167,9 +167,11 @@ func (s *server) openStore() error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("store: make its folder: %w; the relay's user must be able to write there", err)
 	}
+	s.ratios.Store(ratiosOf(s.config))
+	options := storeOptions(s.config, s.log)
+	options.RatioOf = func(company string) int { return (*s.ratios.Load())[company] }
 	var err error
-	s.store, err = bolt.Open(path, bolt.Options{Ratio: s.config.Ratio, LinkLife: time.Duration(s.config.LinkLife), Logger: s.log})
-	if err != nil {
+	if s.store, err = bolt.Open(path, options); err != nil {
 		return err
 	}
 	s.onStop("store", func(context.Context) error { return s.store.Close() })
@@ -210,7 +212,7 @@ func (s *server) serve(l *listeners) {
 	for _, one := range l.smtp {
 		s.run("mail", func() error {
 			defer func() { mail <- struct{}{} }()
-			return s.proxy.Serve(ctx, one)
+			return s.proxy.ServeDoor(ctx, one, one.Door)
 		})
 	}
 	s.onStop("mail", func(context.Context) error {
@@ -222,15 +224,7 @@ func (s *server) serve(l *listeners) {
 		}
 		return nil
 	})
-	s.log.Info("relay is up", "smtp", addresses(l.smtp), "web", l.web.Addr().String(), "config", s.config.File(), "version", version())
-}
-
-func addresses(all []net.Listener) []string {
-	var out []string
-	for _, l := range all {
-		out = append(out, l.Addr().String())
-	}
-	return out
+	s.log.Info("relay is up", "smtp", l.addresses(false), "smtps", l.addresses(true), "web", l.web.Addr().String(), "config", s.config.File(), "version", version())
 }
 
 // untilStopped waits for ctx to end, or for a part to fail, and stops.
@@ -270,6 +264,7 @@ func (s *server) apply(c *configs.Config) error {
 		return err
 	}
 	s.tls.Store(certificate)
+	s.ratios.Store(ratiosOf(c))
 	s.pages.Swap(pages).Close()
 	return nil
 }

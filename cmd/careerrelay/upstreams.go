@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -19,9 +21,9 @@ func (u upstreams) next(c *configs.Config, hostname string) (upstreams, error) {
 	next := upstreams{}
 	for i := range c.Companies {
 		company := &c.Companies[i]
-		o, err := upstreamOptions(company, c.Timeouts, hostname)
+		o, key, err := upstreamOptions(c, company, hostname)
 		if err == nil {
-			err = next.add(u, upstreamKey(company, o), o)
+			err = next.add(u, key, o)
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("company %q: upstream: %w", company.ID, err), u.discard(next))
@@ -55,30 +57,62 @@ func (u upstreams) discard(next upstreams) error {
 }
 
 // of is the upstream of a company.
-func (u upstreams) of(c *configs.Company, t configs.Timeouts, hostname string) (*smtp.Upstream, error) {
-	o, err := upstreamOptions(c, t, hostname)
-	return u[upstreamKey(c, o)], err
+func (u upstreams) of(c *configs.Config, company *configs.Company, hostname string) (*smtp.Upstream, error) {
+	_, key, err := upstreamOptions(c, company, hostname)
+	return u[key], err
 }
 
-// upstreamKey names what makes two upstreams the same. The password is read anew
-// for each login, so a change of it needs no new upstream.
-func upstreamKey(c *configs.Company, o smtp.UpstreamOptions) string {
-	return fmt.Sprintf("%s %v %s %q %v", c.ID, o.Servers, o.Hostname, c.UpstreamAuth.User, o.Timeouts)
+// upstreamKey names what makes two upstreams the same. Passwords and the relay's
+// certificate are read anew when they are needed, so a change of them needs no
+// new upstream.
+func upstreamKey(c *configs.Company, o smtp.UpstreamOptions, roots []byte) string {
+	a := c.UpstreamAuth
+	return fmt.Sprintf("%s %v %s %v %s %q %s %s %q %s %q %q %x", c.ID, o.Servers, o.Hostname, o.Timeouts,
+		a.Mechanism, a.User, a.Password.Place(), &a.Token.URL, a.Token.ClientID, a.Token.ClientSecret.Place(), a.Token.Scope,
+		c.UpstreamTLS, sha256.Sum256(roots))
 }
 
-func upstreamOptions(c *configs.Company, t configs.Timeouts, hostname string) (smtp.UpstreamOptions, error) {
-	o := smtp.UpstreamOptions{Hostname: hostname, Timeouts: smtp.UpstreamTimeouts{
-		Dial: time.Duration(t.Connect), Command: time.Duration(t.Reply),
+// upstreamOptions is what the configuration says of a company's upstream, and
+// the key under which it is kept.
+func upstreamOptions(c *configs.Config, company *configs.Company, hostname string) (o smtp.UpstreamOptions, key string, err error) {
+	o = smtp.UpstreamOptions{Hostname: hostname, Auth: upstreamAuth(company), Timeouts: smtp.UpstreamTimeouts{
+		Dial: time.Duration(c.Timeouts.Connect), Command: time.Duration(c.Timeouts.Reply),
 	}}
-	for _, text := range c.Upstream {
+	for _, text := range company.Upstream {
 		server, err := smtp.ParseServer(string(text))
 		if err != nil {
-			return o, err
+			return o, "", err
 		}
 		o.Servers = append(o.Servers, server)
 	}
-	if c.UpstreamAuth.User != "" {
-		o.Auth = smtp.PlainAuth(c.UpstreamAuth.User, c.UpstreamAuth.Password.Read)
+	var roots []byte
+	if o.Roots, roots, err = c.UpstreamRoots(company); err != nil {
+		return o, "", err
 	}
-	return o, nil
+	if company.UpstreamTLS.Cert != "" {
+		certificate := c.ClientCertificate(company)
+		o.ClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate() }
+	}
+	return o, upstreamKey(company, o, roots), nil
+}
+
+// upstreamAuth is how the relay logs in for a company; nil for not at all.
+func upstreamAuth(c *configs.Company) *smtp.Auth {
+	a := c.UpstreamAuth
+	if !a.Enabled() {
+		return nil
+	}
+	switch a.Mechanism {
+	case configs.ByPlain:
+		return smtp.PlainAuth(a.User, a.Password.Read)
+	case configs.ByLogin:
+		return smtp.LoginAuth(a.User, a.Password.Read)
+	case configs.ByToken:
+		return smtp.XOAuth2(a.User, &smtp.TokenSource{
+			URL: a.Token.URL.String(), ClientID: a.Token.ClientID, Secret: a.Token.ClientSecret.Read, Scope: a.Token.Scope,
+		})
+	case configs.ByCert:
+		return smtp.ExternalAuth(a.User)
+	}
+	return smtp.PasswordAuth(a.User, a.Password.Read)
 }

@@ -68,7 +68,7 @@ func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([
 	var all []smtp.Company
 	for i := range c.Companies {
 		one := &c.Companies[i]
-		up, err := ups.of(one, c.Timeouts, hostname)
+		up, err := ups.of(c, one, hostname)
 		if err != nil {
 			return nil, fmt.Errorf("company %q: %w", one.ID, err)
 		}
@@ -117,7 +117,12 @@ func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
 		base := one.PublicURL.URL
 		companies = append(companies, web.Company{ID: string(one.ID), Name: one.Name, PublicURL: &base})
 	}
+	var candidate func(string) store.PersonHash
+	if c.Attribution == "first_company" {
+		candidate = s.keys.Candidate
+	}
 	return web.New(web.Options{
+		Candidate: candidate,
 		Companies: companies, Referrals: s.store, Person: s.keys.Person, Seal: s.sealer.Seal, Open: s.sealer.Open, Secret: s.pageKey,
 		LinkLife: time.Duration(c.LinkLife), Logger: s.log,
 		Agency: web.Agency{

@@ -25,6 +25,9 @@ func (s *Store) Audit(ctx context.Context) (store.AuditReport, error) {
 			return rep, wrap("audit", err)
 		}
 	}
+	if err := s.auditJournal(ctx, &rep); err != nil {
+		return rep, wrap("audit", err)
+	}
 	for after := ""; ; {
 		last, err := s.auditPage(ctx, after, &rep)
 		if err != nil {
@@ -57,7 +60,7 @@ func (s *Store) auditCompany(ctx context.Context, company string, rep *store.Aud
 				found(rep, "%v", err)
 			}
 		}
-		rep.Companies = append(rep.Companies, a.Compare(c.Book, s.opt.Ratio))
+		rep.Companies = append(rep.Companies, a.Compare(c.Book))
 		for _, p := range a.Problems {
 			found(rep, "%s", p)
 		}
@@ -138,6 +141,9 @@ func (t *txn) auditRow(id string) error {
 	}
 	if e.Kind != store.EntryCount || e.Referral != id {
 		return errors.New("it counts, but the ledger does not say so")
+	}
+	if e.Programme != "" && e.Programme != r.Kind {
+		return errors.New("the ledger counts it in another programme")
 	}
 	return nil
 }

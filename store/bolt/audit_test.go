@@ -27,6 +27,10 @@ func booked(t *testing.T) string {
 	if _, err := s.Redeem(t.Context(), "c", "one"); err != nil {
 		t.Fatal(err)
 	}
+	for range 3 {
+		_, err := s.Note(t.Context(), store.Note{Kind: store.NoteAccess, Actor: "hr", Action: "look"})
+		must(t, err)
+	}
 	if rep, err := s.Audit(t.Context()); err != nil || !rep.OK() {
 		t.Fatalf("sound store: %v, %v", err, rep.Problems)
 	}
@@ -106,6 +110,16 @@ func TestAuditFindsTampering(t *testing.T) {
 		{"a person deleted", func(t *testing.T, tx *txn) {
 			must(t, tx.delete(bucketPersons, personKey("c", false, testOffer(4).Person)))
 		}, "does not lead to it"},
+		{"a credit out of nothing", func(t *testing.T, tx *txn) {
+			edit(t, tx, bucketCompanies, []byte("c"), func(c *companyRecord) { c.Book.Fallen = -1 })
+		}, "fallen credits"},
+		{"a note changed", func(t *testing.T, tx *txn) {
+			edit(t, tx, bucketJournal, noteKey(2), func(n *store.Note) { n.Actor = "nobody" })
+		}, "journal, line 2: was changed"},
+		{"a note changed and hashed anew", func(t *testing.T, tx *txn) {
+			edit(t, tx, bucketJournal, noteKey(2), func(n *store.Note) { n.Actor = "nobody"; n.Hash = n.Sum() })
+		}, "journal, line 3: does not carry"},
+		{"the last note deleted", func(t *testing.T, tx *txn) { must(t, tx.delete(bucketJournal, noteKey(3))) }, "says 3 lines, there are 2"},
 		{"a bit flipped", func(t *testing.T, tx *txn) {
 			b := tx.tx.Bucket(bucketLedger)
 			v := bytes.Clone(b.Get(entry(7)))

@@ -12,9 +12,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The buckets of format 1; docs/store.md describes keys and values.
+// The buckets of format 2; docs/store.md describes keys and values.
 var (
-	bucketMeta       = []byte("meta")       // "identity" → identity, "ping" → time
+	bucketMeta       = []byte("meta")       // "identity" → identity, "ping" → time, "trail" → store.Trail
 	bucketReferrals  = []byte("referrals")  // referral id → referralRecord
 	bucketLinks      = []byte("links")      // SHA-256 of a token → referral id
 	bucketPersons    = []byte("persons")    // company, mode, person → personRecord
@@ -27,14 +27,15 @@ var (
 	bucketCandidates = []byte("candidates") // candidate hash → id of the referral that counts (first_company)
 	bucketOutbox     = []byte("outbox")     // number → store.Delivery
 	bucketHeld       = []byte("held")       // SHA-256 of a code → heldRecord
+	bucketJournal    = []byte("journal")    // number → store.Note
 
 	buckets = [][]byte{bucketMeta, bucketReferrals, bucketLinks, bucketPersons, bucketSuppressed, bucketCompanies,
-		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld}
+		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld, bucketJournal}
 )
 
 // appendOnly buckets get their keys in rising order, so their pages are filled
 // to 90 % (bbolt's half-full pages are for random keys).
-var appendOnly = map[string]bool{string(bucketReferrals): true}
+var appendOnly = map[string]bool{string(bucketReferrals): true, string(bucketJournal): true}
 
 const sep = "\x00"
 
@@ -79,6 +80,7 @@ type referralRecord struct {
 	WithdrawnAt  micros            `json:"wt,omitempty"`
 	HandedOverAt micros            `json:"ht,omitempty"`
 	Agency       store.AgencyState `json:"a,omitempty"`
+	AgencyAt     micros            `json:"aa,omitempty"`
 	Entry        int64             `json:"e,omitempty"`
 }
 
@@ -116,7 +118,7 @@ func (r *row) record() referralRecord {
 		State: r.State, Test: r.Test, Counted: r.Counted, OptedOut: r.OptedOut,
 		OfferedAt: toMicros(r.OfferedAt), SentAt: toMicros(r.SentAt), OptedInAt: toMicros(r.OptedInAt),
 		Human: r.Human, Machine: r.Machine, Consent: toConsentRecord(r.Consent), Links: r.links,
-		WithdrawnAt: toMicros(r.WithdrawnAt), HandedOverAt: toMicros(r.HandedOverAt), Agency: r.Agency, Entry: r.entry,
+		WithdrawnAt: toMicros(r.WithdrawnAt), HandedOverAt: toMicros(r.HandedOverAt), Agency: r.Agency, AgencyAt: toMicros(r.AgencyAt), Entry: r.entry,
 	}
 }
 
@@ -126,7 +128,7 @@ func (d *referralRecord) row(id string) *row {
 		State: d.State, Test: d.Test, Counted: d.Counted, OptedOut: d.OptedOut,
 		OfferedAt: d.OfferedAt.time(), SentAt: d.SentAt.time(), OptedInAt: d.OptedInAt.time(),
 		Human: d.Human, Machine: d.Machine, Consent: d.Consent.consent(),
-		WithdrawnAt: d.WithdrawnAt.time(), HandedOverAt: d.HandedOverAt.time(), Agency: d.Agency,
+		WithdrawnAt: d.WithdrawnAt.time(), HandedOverAt: d.HandedOverAt.time(), Agency: d.Agency, AgencyAt: d.AgencyAt.time(),
 	}}
 }
 
@@ -167,8 +169,8 @@ type companyRecord struct {
 	Book     store.Book `json:"b"`
 }
 
-func (c *companyRecord) counts(company string, ratio int) store.Counts {
-	return c.Counters.counts(company, c.Book.Tally(ratio))
+func (c *companyRecord) counts(company string) store.Counts {
+	return c.Counters.counts(company, c.Book.Tally())
 }
 
 // counters are sums of events, test mode left out. They are store.Counts without

@@ -63,12 +63,12 @@ func (t *txn) appendRecord(r store.Record) error {
 }
 
 // Add implements store.Store.
-func (s *Store) Add(ctx context.Context, company string, d store.Traffic) error {
-	if err := (store.Offer{Company: company, Key: "-", Token: "-", Person: "-"}).Check(); err != nil {
+func (s *Store) Add(ctx context.Context, company, rule string, d store.Traffic) error {
+	if err := (store.Offer{Company: company, Rule: rule, Key: "-", Token: "-", Person: "-"}).Check(); err != nil {
 		return fmt.Errorf("add traffic: %w", err)
 	}
 	err := s.update(ctx, func(t *txn) error {
-		return t.tally(company, "", s.now(), counters{Seen: d.Seen, Matched: d.Matched, Inserted: d.Inserted})
+		return t.tally(company, rule, s.now(), counters{Seen: d.Seen, Matched: d.Matched, Inserted: d.Inserted})
 	})
 	return wrap("add traffic", err)
 }
@@ -79,27 +79,27 @@ func (s *Store) Report(ctx context.Context, company string) ([]store.Counts, err
 	err := s.view(ctx, func(t *txn) error {
 		if company == "" {
 			var err error
-			rows, err = s.reportAll(t)
+			rows, err = t.reportAll()
 			return err
 		}
 		var c companyRecord
 		if _, err := t.load(bucketCompanies, []byte(company), &c); err != nil {
 			return err
 		}
-		rows = []store.Counts{c.counts(company, s.opt.Ratio)}
+		rows = []store.Counts{c.counts(company)}
 		return nil
 	})
 	return rows, wrap("report", err)
 }
 
-func (s *Store) reportAll(t *txn) ([]store.Counts, error) {
+func (t *txn) reportAll() ([]store.Counts, error) {
 	var rows []store.Counts
 	err := t.scan(bucketCompanies, nil, func(key, content []byte) error {
 		var c companyRecord
 		if err := json.Unmarshal(content, &c); err != nil {
 			return damaged("record in %s: %v", bucketCompanies, err)
 		}
-		rows = append(rows, c.counts(string(key), s.opt.Ratio))
+		rows = append(rows, c.counts(string(key)))
 		return nil
 	})
 	return rows, err
@@ -113,25 +113,28 @@ func (s *Store) Credits(ctx context.Context, company string) (store.Credits, err
 		if _, err := t.load(bucketCompanies, []byte(company), &c); err != nil {
 			return err
 		}
-		got = c.Book.Tally(s.opt.Ratio)
+		got = c.Book.Tally()
 		return nil
 	})
 	return got, wrap("credits", err)
 }
 
 // Redeem implements store.Store.
-func (s *Store) Redeem(ctx context.Context, company, note string) (store.Credits, error) {
-	var got store.Credits
+func (s *Store) Redeem(ctx context.Context, company, note string) (store.Introduction, error) {
+	var got store.Introduction
 	err := s.update(ctx, func(t *txn) error {
 		return t.withCompany(company, func(c *companyRecord) error {
-			i, e, err := c.Book.Redeem(s.now(), company, note, s.opt.Ratio)
-			got = c.Book.Tally(s.opt.Ratio)
+			i, e, err := c.Book.Redeem(s.now(), company, note)
 			if err != nil {
 				return err
 			}
+			got = i
 			return errors.Join(t.saveIntroduction(i), t.appendEntries(e))
 		})
 	})
+	if err != nil {
+		got = store.Introduction{}
+	}
 	return got, wrap("redeem", err)
 }
 

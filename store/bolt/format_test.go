@@ -75,7 +75,9 @@ func makeKept(t *testing.T) {
 	must(t, s.Confirm(t.Context(), testOffer(13).Token))
 	must(t, s.OptOut(t.Context(), testOffer(13).Token))
 	must(t, s.Void(t.Context(), testOffer(14).Token))
-	must(t, s.Add(t.Context(), "c", store.Traffic{Seen: 100, Matched: 16, Inserted: 16}))
+	must(t, s.Add(t.Context(), "c", "", store.Traffic{Seen: 100, Matched: 16, Inserted: 16}))
+	_, err = s.Note(t.Context(), store.Note{Kind: store.NoteAccess, Actor: "hr", Action: "look"})
+	must(t, err)
 	must(t, s.Ping(t.Context()))
 	must(t, s.Close())
 	writeFile(t, keptPath(Format), gzipped(t, compacted(t, path)))
@@ -148,4 +150,39 @@ func gunzip(t *testing.T, b []byte) []byte {
 	out, err := io.ReadAll(r)
 	must(t, err)
 	return out
+}
+
+// TestUpgradeTo2: the credits that fell before format 2 are counted.
+func TestUpgradeTo2(t *testing.T) {
+	path := dbPath(t)
+	s, err := Open(path, Options{Ratio: 2})
+	must(t, err)
+	var ids []string
+	for i := range 5 {
+		ids = append(ids, optIn(t, s, i).ID)
+	}
+	_, err = s.Withdraw(t.Context(), ids[0]) // a credit falls, and its other row earns the next one
+	must(t, err)
+	want, err := s.Credits(t.Context(), "c")
+	must(t, err)
+	must(t, s.update(t.Context(), func(t *txn) error {
+		return errors.Join(t.tx.DeleteBucket(bucketJournal), t.withCompany("c", func(c *companyRecord) error {
+			if c.Book.Fallen != 1 {
+				return fmt.Errorf("%d credits fell", c.Book.Fallen)
+			}
+			c.Book.Fallen = 0
+			return nil
+		}))
+	}))
+	must(t, s.Close())
+	setFormat(t, path, 1)
+	s = openTest(t, path, Options{Ratio: 2})
+	if got, err := s.Credits(t.Context(), "c"); err != nil || got != want || got.Earned != 2 {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	if rep, err := s.Audit(t.Context()); err != nil || !rep.OK() {
+		t.Errorf("audit: %v, %v", err, rep.Problems)
+	}
+	_, err = s.Note(t.Context(), store.Note{Kind: store.NoteAccess, Actor: "hr", Action: "look"})
+	must(t, err)
 }

@@ -87,9 +87,9 @@ func (t *txn) dropHeld(id string) error {
 	return err
 }
 
-func (t *txn) deleteHeld(which func(heldRecord) bool) (int64, error) {
-	var hashes [][]byte
-	err := t.scan(bucketHeld, nil, func(key, content []byte) error {
+// heldWhere returns the keys of what is held and fits.
+func (t *txn) heldWhere(which func(heldRecord) bool) (hashes [][]byte, err error) {
+	err = t.scan(bucketHeld, nil, func(key, content []byte) error {
 		var h heldRecord
 		if err := json.Unmarshal(content, &h); err != nil {
 			return damaged("record in %s: %v", bucketHeld, err)
@@ -99,6 +99,11 @@ func (t *txn) deleteHeld(which func(heldRecord) bool) (int64, error) {
 		}
 		return nil
 	})
+	return hashes, err
+}
+
+func (t *txn) deleteHeld(which func(heldRecord) bool) (int64, error) {
+	hashes, err := t.heldWhere(which)
 	for _, hash := range hashes {
 		err = errors.Join(err, t.delete(bucketHeld, hash))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/careerrelay/careerrelay/store"
 	"go.etcd.io/bbolt"
 )
 
@@ -15,7 +16,37 @@ type migration struct {
 }
 
 // migrations in order, without gaps; the last one's format is Format.
-var migrations = []migration{}
+var migrations = []migration{
+	{to: 2, name: "journal and fallen credits", do: toFormat2},
+}
+
+// toFormat2 makes the journal, and counts the fallen credits of each company:
+// until then the balance was computed from one ratio for all time.
+func toFormat2(t *txn) error {
+	if _, err := t.tx.CreateBucketIfNotExists(bucketJournal); err != nil {
+		return err
+	}
+	var companies []string
+	err := t.scan(bucketCompanies, nil, func(key, _ []byte) error {
+		companies = append(companies, string(key))
+		return nil
+	})
+	for _, company := range companies {
+		if err != nil {
+			return err
+		}
+		err = t.withCompany(company, func(c *companyRecord) error {
+			c.Book.Fallen = 0
+			return scanFrom(t, bucketLedger, company, 0, func(e store.Entry) error {
+				if e.Kind == store.EntryUnearn {
+					c.Book.Fallen++
+				}
+				return nil
+			})
+		})
+	}
+	return err
+}
 
 var keyIdentity = []byte("identity")
 

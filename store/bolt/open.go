@@ -48,7 +48,7 @@ import (
 
 // Format is the version of the file layout that this package writes; see
 // docs/store.md.
-const Format = 1
+const Format = 2
 
 // Errors of Open. Each comes with the path and the remedy.
 var (
@@ -59,12 +59,13 @@ var (
 
 // Options of a store. The zero value has sensible defaults.
 type Options struct {
-	Now      func() time.Time // time.Now
-	Ratio    int              // counted referrals per credit; store.DefaultRatio
-	LinkLife time.Duration    // how long an unused link works; store.DefaultLinkLife
-	Cooling  time.Duration    // withdrawal within it reverses the count; store.DefaultCooling
-	Outbox   bool             // put events for the agency into the outbox
-	Logger   *slog.Logger     // discards
+	Now      func() time.Time         // time.Now
+	Ratio    int                      // counted referrals per credit; store.DefaultRatio
+	RatioOf  func(company string) int // companies that have another; nil or 0 for Ratio. Called while others wait
+	LinkLife time.Duration            // how long an unused link works; store.DefaultLinkLife
+	Cooling  time.Duration            // withdrawal within it reverses the count; store.DefaultCooling
+	Outbox   bool                     // put events for the agency into the outbox
+	Logger   *slog.Logger             // discards
 
 	Attribution store.Attribution // store.Each
 
@@ -95,6 +96,16 @@ func (o Options) withDefaults() Options {
 		o.Timeout = 2 * time.Second
 	}
 	return o
+}
+
+// ratio is the number of counted referrals per credit of a company.
+func (s *Store) ratio(company string) int {
+	if s.opt.RatioOf != nil {
+		if r := s.opt.RatioOf(company); r > 0 {
+			return r
+		}
+	}
+	return s.opt.Ratio
 }
 
 // Store is a store.Store in a bbolt file. Safe for concurrent use.

@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,7 +225,7 @@ func TestMigration(t *testing.T) {
 
 	// The copy made before the first step is a working store of the old format.
 	kept := dbPath(t)
-	writeFile(t, kept, readFile(t, path+".format-1"))
+	writeFile(t, kept, readFile(t, fmt.Sprint(path, ".format-", Format)))
 	s := openTest(t, kept, Options{})
 	if _, err := s.Lookup(t.Context(), testOffer(2).Token); err != nil {
 		t.Error(err)

@@ -42,16 +42,21 @@ func (t *txn) deliveries(f func(store.Delivery) error) error {
 
 // announce puts an event into the outbox. The end of a consent is told only when
 // the agency may know of its beginning; an opt-in that nobody tried to deliver
-// is taken out instead.
+// is taken out instead, and carries a change of the profile by itself.
 func (s *Store) announce(t *txn, r *row, event store.Event, now time.Time) error {
 	if !s.opt.Outbox || r.Test {
 		return nil
 	}
-	if event != store.EventOptedIn {
-		told, err := t.recall(r)
-		if err != nil || !told {
-			return err
-		}
+	tell := true
+	var err error
+	switch event {
+	case store.EventWithdrawn, store.EventErased:
+		tell, err = t.recall(r)
+	case store.EventChanged:
+		tell, err = t.outdated(r)
+	}
+	if err != nil || !tell {
+		return err
 	}
 	b := t.tx.Bucket(bucketOutbox)
 	if b == nil {
@@ -65,14 +70,28 @@ func (s *Store) announce(t *txn, r *row, event store.Event, now time.Time) error
 	return t.saveDelivery(store.Delivery{ID: int64(seq), Event: event, Referral: r.ID, Company: r.Company, At: now, Next: now})
 }
 
-// recall stops the deliveries of a referral's opt-in, and reports whether the
-// agency may have got one. An attempted one stays as a dead letter: if it was on
+// outdated reports whether the agency may have got the profile as it was before,
+// with nothing on its way that will bring the new one.
+func (t *txn) outdated(r *row) (bool, error) {
+	told, waiting := !r.HandedOverAt.IsZero(), false
+	err := t.deliveries(func(d store.Delivery) error {
+		if d.Referral == r.ID && d.Event.Provides() {
+			told = true
+			waiting = waiting || d.Attempts == 0
+		}
+		return nil
+	})
+	return told && !waiting, err
+}
+
+// recall stops the deliveries that hand a referral's data over, and reports
+// whether the agency may have got one. An attempted one stays as a dead letter: if it was on
 // its way, its acknowledgement must still be recorded.
 func (t *txn) recall(r *row) (told bool, err error) {
 	told = !r.HandedOverAt.IsZero()
 	var change []store.Delivery
 	err = t.deliveries(func(d store.Delivery) error {
-		if d.Referral == r.ID && d.Event == store.EventOptedIn {
+		if d.Referral == r.ID && d.Event.Provides() {
 			change = append(change, d)
 		}
 		return nil
@@ -92,15 +111,20 @@ func (t *txn) recall(r *row) (told bool, err error) {
 	return told, err
 }
 
-// deleteLetters deletes dead letters of events before a time.
-func (t *txn) deleteLetters(before time.Time) (int64, error) {
-	var old []int64
-	err := t.deliveries(func(d store.Delivery) error {
+// oldLetters returns the ids of dead letters of events before a time.
+func (t *txn) oldLetters(before time.Time) (old []int64, err error) {
+	err = t.deliveries(func(d store.Delivery) error {
 		if d.Dead && d.At.Before(before) {
 			old = append(old, d.ID)
 		}
 		return nil
 	})
+	return old, err
+}
+
+// deleteLetters deletes the old ones.
+func (t *txn) deleteLetters(before time.Time) (int64, error) {
+	old, err := t.oldLetters(before)
 	for _, id := range old {
 		err = errors.Join(err, t.delete(bucketOutbox, deliveryKey(id)))
 	}
@@ -140,7 +164,7 @@ func (s *Store) Delivered(ctx context.Context, id int64, to store.Receiver) erro
 		if err != nil {
 			return err
 		}
-		if d.Event == store.EventOptedIn {
+		if d.Event.Provides() {
 			if err := s.provide(t, d, to); err != nil {
 				return err
 			}
@@ -158,8 +182,6 @@ func (s *Store) provide(t *txn, d store.Delivery, to store.Receiver) error {
 		return err
 	}
 	now := s.now()
-	rec := store.NewRecord(store.RecordProvision, r.Referral, now)
-	rec.Receiver = to
 	if r.State == store.OptedIn {
 		first := r.HandedOverAt.IsZero()
 		if err := r.HandOver(now); err != nil {
@@ -171,9 +193,7 @@ func (s *Store) provide(t *txn, d store.Delivery, to store.Receiver) error {
 			}
 		}
 	}
-	return t.withCompany(r.Company, func(c *companyRecord) error {
-		return t.appendRecord(c.Book.Prove(rec))
-	})
+	return t.proveProvision(r, to, now)
 }
 
 // Failed implements store.Outbox.
@@ -214,7 +234,7 @@ func (s *Store) Requeue(ctx context.Context, id int64) error {
 		if err != nil {
 			return err
 		}
-		if d.Event == store.EventOptedIn {
+		if d.Event.Provides() {
 			r, err := t.loadRow(d.Referral)
 			if err != nil {
 				return err

@@ -161,7 +161,7 @@ func (s *Store) reverse(t *txn, c *companyRecord, r *row, before store.Referral,
 			return err
 		}
 	}
-	return t.appendEntries(c.Book.Reverse(now, r.Referral, earned, s.opt.Ratio)...)
+	return t.appendEntries(c.Book.Reverse(now, r.Referral, earned, s.ratio(r.Company))...)
 }
 
 // Erase implements store.People.
@@ -210,21 +210,50 @@ func (t *txn) forget(r *row, before store.Referral, mark bool) error {
 
 // SetProfile implements store.People.
 func (s *Store) SetProfile(ctx context.Context, id string, was, profile []byte) error {
-	_, err := s.changeRow(ctx, id, func(t *txn, r *row, _ time.Time) error {
+	_, err := s.changeRow(ctx, id, func(t *txn, r *row, now time.Time) error {
 		if r.State != store.OptedIn || r.Consent == nil || !bytes.Equal(r.Consent.Profile, was) {
 			return store.ErrWrongState
 		}
+		if bytes.Equal(was, profile) {
+			return nil
+		}
 		r.Consent.Profile = bytes.Clone(profile)
-		return t.saveRow(r)
+		return errors.Join(t.saveRow(r), s.announce(t, r, store.EventChanged, now))
 	})
 	return wrap("set profile", err)
+}
+
+// HandOver implements store.People.
+func (s *Store) HandOver(ctx context.Context, id string, to store.Receiver) (store.Referral, error) {
+	r, err := s.changeRow(ctx, id, func(t *txn, r *row, now time.Time) error {
+		if r.State == store.OptedIn && !r.HandedOverAt.IsZero() {
+			return nil
+		}
+		if err := r.HandOver(now); err != nil {
+			return err
+		}
+		return errors.Join(t.saveRow(r), t.count(r, now, counters{HandedOver: 1}), t.proveProvision(r, to, now))
+	})
+	return r, wrap("hand over", err)
+}
+
+// proveProvision writes the record of provision. Test mode leaves none.
+func (t *txn) proveProvision(r *row, to store.Receiver, now time.Time) error {
+	if r.Test {
+		return nil
+	}
+	rec := store.NewRecord(store.RecordProvision, r.Referral, now)
+	rec.Receiver = to
+	return t.withCompany(r.Company, func(c *companyRecord) error {
+		return t.appendRecord(c.Book.Prove(rec))
+	})
 }
 
 // SetAgencyState implements store.People.
 func (s *Store) SetAgencyState(ctx context.Context, id string, a store.AgencyState) (store.Referral, error) {
 	r, err := s.changeRow(ctx, id, func(t *txn, r *row, now time.Time) error {
 		before := r.Agency
-		if err := r.Report(a); err != nil {
+		if err := r.Report(now, a); err != nil {
 			return err
 		}
 		return errors.Join(t.saveRow(r), t.count(r, now, agencyChange(before, a)))

@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/careerrelay/careerrelay/store"
@@ -21,7 +22,7 @@ func (s *Store) Purge(ctx context.Context, keep store.Retention) (store.Purged, 
 		return total, wrap("purge", err)
 	}
 	for after := ""; ; {
-		due, last, err := s.duePage(ctx, keep, after)
+		due, what, last, err := s.duePage(ctx, keep, after)
 		if err != nil {
 			return total, wrap("purge", err)
 		}
@@ -29,14 +30,58 @@ func (s *Store) Purge(ctx context.Context, keep store.Retention) (store.Purged, 
 			break
 		}
 		after = last
-		if err := s.purgeRows(ctx, keep, due, &total); err != nil {
+		if keep.Dry {
+			total.Add(what)
+		} else if err := s.purgeRows(ctx, keep, due, &total); err != nil {
 			return total, wrap("purge", err)
 		}
+	}
+	if keep.Dry {
+		return total, wrap("purge", s.dueElsewhere(ctx, keep, &total))
 	}
 	if err := s.purgeWaiting(ctx, keep, &total); err != nil {
 		return total, wrap("purge", err)
 	}
-	return total, wrap("purge", s.purgeRecords(ctx, keep, &total))
+	if err := s.purgeRecords(ctx, keep, &total); err != nil {
+		return total, wrap("purge", err)
+	}
+	return total, wrap("purge", s.purgeNotes(ctx, s.now().Add(-keep.Records), &total))
+}
+
+// dueElsewhere counts what a purge would delete beside the referrals.
+func (s *Store) dueElsewhere(ctx context.Context, keep store.Retention, total *store.Purged) error {
+	companies, err := s.Report(ctx, "")
+	if err != nil {
+		return err
+	}
+	return s.view(ctx, func(t *txn) error {
+		now := s.now()
+		held, err := t.heldWhere(overdue(now))
+		if err != nil {
+			return err
+		}
+		letters, err := t.oldLetters(now.Add(-keep.Letters))
+		if err != nil {
+			return err
+		}
+		notes, err := t.oldNotes(now.Add(-keep.Records), math.MaxInt)
+		if err != nil {
+			return err
+		}
+		total.Add(store.Purged{Held: int64(len(held)), Letters: int64(len(letters)), Notes: int64(len(notes))})
+		for _, c := range companies {
+			records, err := t.oldRecords(c.Company, 0, now.Add(-keep.Records), math.MaxInt)
+			if err != nil {
+				return err
+			}
+			total.Records += int64(len(records))
+		}
+		return nil
+	})
+}
+
+func overdue(now time.Time) func(heldRecord) bool {
+	return func(h heldRecord) bool { return !now.Before(h.Until.time()) }
 }
 
 // purgeWaiting deletes consents whose confirmation never came, and old dead
@@ -46,7 +91,7 @@ func (s *Store) purgeWaiting(ctx context.Context, keep store.Retention, total *s
 	err := s.update(ctx, func(t *txn) error {
 		now := s.now()
 		var err1, err2 error
-		held, err1 = t.deleteHeld(func(h heldRecord) bool { return !now.Before(h.Until.time()) })
+		held, err1 = t.deleteHeld(overdue(now))
 		letters, err2 = t.deleteLetters(now.Add(-keep.Letters))
 		return errors.Join(err1, err2)
 	})
@@ -57,9 +102,9 @@ func (s *Store) purgeWaiting(ctx context.Context, keep store.Retention, total *s
 	return err
 }
 
-// duePage returns the ids of a page's referrals that retention would change, and
-// the page's last id; "" at the end.
-func (s *Store) duePage(ctx context.Context, keep store.Retention, after string) (due []string, last string, err error) {
+// duePage returns the ids of a page's referrals that retention would change, how
+// many in which way, and the page's last id; "" at the end.
+func (s *Store) duePage(ctx context.Context, keep store.Retention, after string) (due []string, sum store.Purged, last string, err error) {
 	err = s.view(ctx, func(t *txn) error {
 		rows, err := t.page(after, pageScan)
 		for _, r := range rows {
@@ -70,11 +115,12 @@ func (s *Store) duePage(ctx context.Context, keep store.Retention, after string)
 			}
 			if what != (store.Purged{}) {
 				due = append(due, r.ID)
+				sum.Add(what)
 			}
 		}
 		return err
 	})
-	return due, last, err
+	return due, sum, last, err
 }
 
 func (s *Store) purgeRows(ctx context.Context, keep store.Retention, ids []string, total *store.Purged) error {
@@ -156,14 +202,7 @@ func (s *Store) cutRecords(ctx context.Context, company string, before time.Time
 	err = s.update(ctx, func(t *txn) error {
 		n = 0
 		return t.withCompany(company, func(c *companyRecord) error {
-			var old []store.Record
-			err := scanFrom(t, bucketConsents, company, c.Book.Forgotten+1, func(r store.Record) error {
-				if len(old) == purgeStep || !r.At.Before(before) {
-					return errStop
-				}
-				old = append(old, r)
-				return nil
-			})
+			old, err := t.oldRecords(company, c.Book.Forgotten+1, before, purgeStep)
 			for _, r := range old {
 				err = errors.Join(err, t.delete(bucketConsents, seqKey(company, r.Seq)))
 				c.Book.Forgotten, c.Book.Stub = r.Seq, r.Hash
@@ -173,4 +212,18 @@ func (s *Store) cutRecords(ctx context.Context, company string, before time.Time
 		})
 	})
 	return n, err
+}
+
+// oldRecords returns up to limit consent records from number on that were
+// written before.
+func (t *txn) oldRecords(company string, from int64, before time.Time, limit int) ([]store.Record, error) {
+	var old []store.Record
+	err := scanFrom(t, bucketConsents, company, from, func(r store.Record) error {
+		if len(old) == limit || !r.At.Before(before) {
+			return errStop
+		}
+		old = append(old, r)
+		return nil
+	})
+	return old, err
 }

@@ -348,7 +348,7 @@ func (s *Store) prove(t *txn, r *row, fresh bool, now time.Time) error {
 		if !r.Counted || !fresh {
 			return nil
 		}
-		entries := c.Book.Count(now, r.Referral, s.opt.Ratio)
+		entries := c.Book.Count(now, r.Referral, s.ratio(r.Company))
 		r.entry = entries[0].Seq
 		return t.appendEntries(entries...)
 	})

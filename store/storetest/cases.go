@@ -193,8 +193,8 @@ func tenMakeOneCredit(f *fixture) {
 	f.wantCredits("c", 9, 0, 0)
 	got, err := f.s.Redeem(f.ctx, "c", "too early")
 	f.wantErr("redeem with nine", err, store.ErrNoCredit)
-	if got.Redeemed != 0 {
-		f.t.Errorf("refused, but redeemed %d", got.Redeemed)
+	if got != (store.Introduction{}) {
+		f.t.Errorf("refused, but redeemed %+v", got)
 	}
 	f.optedIn("c", message(10), person(10))
 	f.wantCredits("c", 10, 1, 0)
@@ -202,9 +202,11 @@ func tenMakeOneCredit(f *fixture) {
 	f.wantCredits("c", 11, 1, 0)
 	got, err = f.s.Redeem(f.ctx, "c", "山田様のご紹介")
 	f.must("redeem", err)
-	if got != (store.Credits{Counted: 11, Earned: 1, Redeemed: 1}) {
+	if now := store.Clock(f.clock.now()); got != (store.Introduction{Company: "c", Number: 1, State: store.EntryReserve,
+		Note: "山田様のご紹介", ReservedAt: now, ChangedAt: now}) {
 		f.t.Errorf("redeemed: %+v", got)
 	}
+	f.wantCredits("c", 11, 1, 1)
 	_, err = f.s.Redeem(f.ctx, "c", "again")
 	f.wantErr("redeem twice", err, store.ErrNoCredit)
 	for i := range 9 {
@@ -326,9 +328,9 @@ func report(f *fixture) {
 	if len(rows) != 0 {
 		f.t.Errorf("empty store reports %d companies", len(rows))
 	}
-	f.must("add", f.s.Add(f.ctx, "b", store.Traffic{Seen: 100, Matched: 7, Inserted: 5}))
-	f.must("add", f.s.Add(f.ctx, "b", store.Traffic{Seen: 1}))
-	f.must("add", f.s.Add(f.ctx, "a", store.Traffic{Seen: 2}))
+	f.must("add", f.s.Add(f.ctx, "b", "", store.Traffic{Seen: 100, Matched: 7, Inserted: 5}))
+	f.must("add", f.s.Add(f.ctx, "b", "", store.Traffic{Seen: 1}))
+	f.must("add", f.s.Add(f.ctx, "a", "", store.Traffic{Seen: 2}))
 	f.optedIn("b", message(1), person(1))
 	f.sent("b", message(2), person(2))
 	f.mustOffer(f.offer("b", message(3), person(3)))
@@ -375,7 +377,7 @@ func badInput(f *fixture) {
 			f.t.Errorf("offer with %s: got error %v", name, err)
 		}
 	}
-	if err := f.s.Add(f.ctx, "", store.Traffic{Seen: 1}); err == nil {
+	if err := f.s.Add(f.ctx, "", "", store.Traffic{Seen: 1}); err == nil {
 		f.t.Error("add without company: no error")
 	}
 	if _, err := f.s.Redeem(f.ctx, "nobody", ""); !errors.Is(err, store.ErrNoCredit) {

@@ -252,6 +252,7 @@ func unknownIDs(f *fixture) {
 			"withdraw":    func() error { _, err := f.s.Withdraw(f.ctx, id); return err },
 			"erase":       func() error { _, err := f.s.Erase(f.ctx, id); return err },
 			"set profile": func() error { return f.s.SetProfile(f.ctx, id, nil, nil) },
+			"hand over":   func() error { _, err := f.s.HandOver(f.ctx, id, receiver); return err },
 			"set state":   func() error { _, err := f.s.SetAgencyState(f.ctx, id, store.Hired); return err },
 		} {
 			if err := do(); !errors.Is(err, store.ErrNotFound) {

@@ -28,6 +28,7 @@ type Open func(t *testing.T, place string, o Options) store.Full
 type Options struct {
 	Now         func() time.Time
 	Ratio       int
+	Ratios      map[string]int // of companies that have another
 	Attribution store.Attribution
 	Outbox      bool
 }
@@ -77,6 +78,10 @@ func Run(t *testing.T, open Open) {
 		{"pages of referrals", pages},
 		{"life of an introduction", introduction},
 		{"agency states", agencyStates},
+		{"times of agency states", agencyTimes},
+		{"changes of a profile", changes},
+		{"hand-over by another way", handOver},
+		{"programmes", programmes},
 		{"books", books},
 		{"months", months},
 		{"retention", retention},
@@ -88,11 +93,20 @@ func Run(t *testing.T, open Open) {
 		{"asked for by the person", asked},
 		{"asked for after an erasure", askedAfterErasure},
 		{"a token of another referral", foreignToken},
+
+		{"journal", journal},
+		{"bad notes", badNotes},
+		{"concurrent notes", concurrentNotes},
+		{"retention of notes", retentionOfNotes},
+		{"dry run of the retention", dryPurge},
+		{"reseal", reseal},
+		{"find a person", subject},
 	} {
 		t.Run(c.name, func(t *testing.T) { run(t, open, Options{Outbox: true}, c.test) })
 	}
 	t.Run("no outbox", func(t *testing.T) { run(t, open, Options{}, noOutbox) })
 	t.Run("first company", func(t *testing.T) { run(t, open, Options{Attribution: store.FirstCompany}, firstCompany) })
+	t.Run("another ratio", func(t *testing.T) { run(t, open, Options{Ratio: 3, Ratios: map[string]int{"own": 2}}, otherRatio) })
 	t.Run("ledger model", func(t *testing.T) { run(t, open, Options{Ratio: 3, Outbox: true}, ledgerModel) })
 }
 
