@@ -17,8 +17,13 @@ const module = "github.com/careerrelay/careerrelay/"
 var allowedImports = map[string][]string{
 	"rewrite":         {},
 	"store":           {},
-	"store/bolt":      {"store"},
+	"store/engine":    {"store"},
+	"store/bolt":      {"store", "store/engine"},
+	"store/postgres":  {"store", "store/engine"},
 	"store/storetest": {"store"},
+
+	"store/postgres/postgrestest": {},
+
 	"smtp":            {"rewrite", "store"},
 	"smtp/smtptest":   {},
 	"web":             {"store"},

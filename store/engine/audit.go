@@ -24,6 +24,9 @@ func (e *Engine) Audit(ctx context.Context) (store.AuditReport, error) {
 			return rep, wrap("audit", err)
 		}
 	}
+	if err := e.auditJournal(ctx, &rep); err != nil {
+		return rep, wrap("audit", err)
+	}
 	for after := ""; ; {
 		last, err := e.auditPage(ctx, after, &rep)
 		if err != nil || last == "" {
@@ -39,6 +42,12 @@ func found(rep *store.AuditReport, format string, args ...any) {
 	}
 }
 
+// outage reports whether an error says nothing about the data.
+func outage(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, store.ErrUnavailable) && !errors.Is(err, ErrDamaged)
+}
+
 func (e *Engine) auditCompany(ctx context.Context, company string, rep *store.AuditReport) error {
 	kept := *rep
 	return e.db.Read(ctx, func(t Tx) error {
@@ -51,19 +60,21 @@ func (e *Engine) auditCompany(ctx context.Context, company string, rep *store.Au
 		errLedger := eachEntry(t, company, 0, a.Entry)
 		errConsents := eachRecord(t, company, 0, a.Record)
 		for _, err := range []error{errLedger, errConsents} {
-			if err != nil && !errors.Is(err, ErrDamaged) {
+			if outage(err) {
 				return err
 			}
 			if err != nil {
 				found(rep, "%v", err)
 			}
 		}
-		rep.Companies = append(rep.Companies, a.Compare(b, e.opt.Ratio))
+		rep.Companies = append(rep.Companies, a.Compare(b))
 		for _, p := range a.Problems {
 			found(rep, "%s", p)
 		}
 		for id := range a.Live() {
-			if r, err := t.Row(id); err != nil {
+			if r, err := t.Row(id); outage(err) {
+				return err
+			} else if err != nil {
 				found(rep, "%s: counted referral %s: %v", company, id, err)
 			} else if !r.Counted || r.Company != company {
 				found(rep, "%s: the ledger counts referral %s, its row does not", company, id)
@@ -83,7 +94,9 @@ func (e *Engine) auditPage(ctx context.Context, after string, rep *store.AuditRe
 		for _, id := range ids {
 			last = id
 			rep.Referrals++
-			if err := auditRow(t, id); err != nil {
+			if err := auditRow(t, id); outage(err) {
+				return err
+			} else if err != nil {
 				found(rep, "referral %s: %v", id, err)
 			}
 		}
@@ -124,6 +137,9 @@ func auditRow(t Tx, id string) error {
 	}
 	if len(lines) == 0 || lines[0].Seq != r.Entry || lines[0].Kind != store.EntryCount || lines[0].Referral != id {
 		return errors.New("it counts, but the ledger does not say so")
+	}
+	if p := lines[0].Programme; p != "" && p != r.Kind {
+		return errors.New("the ledger counts it in another programme")
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ type rowRecord struct {
 	WithdrawnAt  Micros            `json:"wt,omitempty"`
 	HandedOverAt Micros            `json:"ht,omitempty"`
 	Agency       store.AgencyState `json:"a,omitempty"`
+	AgencyAt     Micros            `json:"aa,omitempty"`
 	Entry        int64             `json:"e,omitempty"`
 }
 
@@ -79,7 +80,7 @@ func EncodeRow(r *Row) ([]byte, error) {
 		State: r.State, Test: r.Test, Counted: r.Counted, OptedOut: r.OptedOut,
 		OfferedAt: ToMicros(r.OfferedAt), SentAt: ToMicros(r.SentAt), OptedInAt: ToMicros(r.OptedInAt),
 		Human: r.Human, Machine: r.Machine, Consent: toConsentRecord(r.Consent), Links: r.Links,
-		WithdrawnAt: ToMicros(r.WithdrawnAt), HandedOverAt: ToMicros(r.HandedOverAt), Agency: r.Agency, Entry: r.Entry,
+		WithdrawnAt: ToMicros(r.WithdrawnAt), HandedOverAt: ToMicros(r.HandedOverAt), Agency: r.Agency, AgencyAt: ToMicros(r.AgencyAt), Entry: r.Entry,
 	})
 	return b, wrap("encode referral", err)
 }
@@ -95,7 +96,7 @@ func DecodeRow(id string, b []byte) (*Row, error) {
 		State: d.State, Test: d.Test, Counted: d.Counted, OptedOut: d.OptedOut,
 		OfferedAt: d.OfferedAt.Time(), SentAt: d.SentAt.Time(), OptedInAt: d.OptedInAt.Time(),
 		Human: d.Human, Machine: d.Machine, Consent: d.Consent.consent(),
-		WithdrawnAt: d.WithdrawnAt.Time(), HandedOverAt: d.HandedOverAt.Time(), Agency: d.Agency,
+		WithdrawnAt: d.WithdrawnAt.Time(), HandedOverAt: d.HandedOverAt.Time(), Agency: d.Agency, AgencyAt: d.AgencyAt.Time(),
 	}}, nil
 }
 
@@ -120,19 +121,19 @@ func DecodeConsent(b []byte) (*store.Consent, error) {
 	return d.consent(), nil
 }
 
-// EncodeHeld writes a consent that waits.
+// EncodeHeld writes a consent that waits, but for its hash.
 func EncodeHeld(h Held) ([]byte, error) {
 	b, err := json.Marshal(heldRecord{Referral: h.Referral, Consent: toConsentRecord(h.Consent), Until: ToMicros(h.Until)})
 	return b, wrap("encode held consent", err)
 }
 
 // DecodeHeld reads what EncodeHeld wrote.
-func DecodeHeld(b []byte) (Held, error) {
+func DecodeHeld(hash, b []byte) (Held, error) {
 	var d heldRecord
 	if err := json.Unmarshal(b, &d); err != nil {
 		return Held{}, fmt.Errorf("decode held consent: %w", err)
 	}
-	return Held{Referral: d.Referral, Consent: d.Consent.consent(), Until: d.Until.Time()}, nil
+	return Held{Hash: hash, Referral: d.Referral, Consent: d.Consent.consent(), Until: d.Until.Time()}, nil
 }
 
 func toConsentRecord(c *store.Consent) *consentRecord {

@@ -31,12 +31,12 @@ func withBook(t Tx, company string, do func(*store.Book) error) error {
 }
 
 // Add implements store.Store.
-func (e *Engine) Add(ctx context.Context, company string, d store.Traffic) error {
-	if err := (store.Offer{Company: company, Key: "-", Token: "-", Person: "-"}).Check(); err != nil {
+func (e *Engine) Add(ctx context.Context, company, rule string, d store.Traffic) error {
+	if err := (store.Offer{Company: company, Rule: rule, Key: "-", Token: "-", Person: "-"}).Check(); err != nil {
 		return fmt.Errorf("add traffic: %w", err)
 	}
 	err := e.db.Write(ctx, func(t Tx) error {
-		return t.Count(company, "", e.now(), Counters{Seen: d.Seen, Matched: d.Matched, Inserted: d.Inserted})
+		return t.Count(company, rule, e.now(), Counters{Seen: d.Seen, Matched: d.Matched, Inserted: d.Inserted})
 	})
 	return wrap("add traffic", err)
 }
@@ -51,7 +51,7 @@ func (e *Engine) Report(ctx context.Context, company string) ([]store.Counts, er
 		}
 		rows = nil
 		for _, c := range totals {
-			rows = append(rows, c.counts(c.Company, c.Book.Tally(e.opt.Ratio)))
+			rows = append(rows, c.counts(c.Company, c.Book.Tally()))
 		}
 		if company != "" && len(rows) == 0 {
 			rows = []store.Counts{{Company: company}}
@@ -66,25 +66,28 @@ func (e *Engine) Credits(ctx context.Context, company string) (store.Credits, er
 	var got store.Credits
 	err := e.db.Read(ctx, func(t Tx) error {
 		b, err := t.Book(company)
-		got = b.Tally(e.opt.Ratio)
+		got = b.Tally()
 		return err
 	})
 	return got, wrap("credits", err)
 }
 
 // Redeem implements store.Store.
-func (e *Engine) Redeem(ctx context.Context, company, note string) (store.Credits, error) {
-	var got store.Credits
+func (e *Engine) Redeem(ctx context.Context, company, note string) (store.Introduction, error) {
+	var got store.Introduction
 	err := e.db.Write(ctx, func(t Tx) error {
 		return withBook(t, company, func(b *store.Book) error {
-			i, entry, err := b.Redeem(e.now(), company, note, e.opt.Ratio)
-			got = b.Tally(e.opt.Ratio)
+			i, entry, err := b.Redeem(e.now(), company, note)
 			if err != nil {
 				return err
 			}
+			got = i
 			return errors.Join(t.PutIntroduction(i), t.AppendEntries(entry))
 		})
 	})
+	if err != nil {
+		got = store.Introduction{}
+	}
 	return got, wrap("redeem", err)
 }
 

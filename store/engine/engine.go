@@ -39,6 +39,7 @@ type Tx interface {
 	Books
 	Outbox
 	Helds
+	Journal
 }
 
 // Referrals are the rows and the links that lead to them.
@@ -118,52 +119,38 @@ type Outbox interface {
 	// DeliveriesOf returns the deliveries about a referral, locked.
 	DeliveriesOf(referral string) ([]store.Delivery, error)
 	Deliveries() ([]store.Delivery, error)
-	// DeleteLetters deletes dead letters of events before a time.
-	DeleteLetters(before time.Time) (int64, error)
 }
 
 // Helds are the consents that wait for their confirmation.
 type Helds interface {
 	// Held returns the consent of a code's hash; store.ErrNotFound for an unknown one.
 	Held(hash []byte) (Held, error)
-	PutHeld(hash []byte, h Held) error
+	PutHeld(h Held) error
+	DeleteHeld(hash []byte) error
 	// DropHeld ends what a referral waits for.
 	DropHeld(referral string) error
-	// DeleteHeld deletes what should have been confirmed by now.
-	DeleteHeld(now time.Time) (int64, error)
+	// Helds returns all of them.
+	Helds() ([]Held, error)
 }
 
-// Options of an engine. The zero value has sensible defaults.
-type Options struct {
-	Now         func() time.Time  // time.Now
-	Ratio       int               // counted referrals per credit; store.DefaultRatio
-	LinkLife    time.Duration     // how long an unused link works; store.DefaultLinkLife
-	Cooling     time.Duration     // withdrawal within it reverses the count; store.DefaultCooling
-	Outbox      bool              // put events for the agency into the outbox
-	Attribution store.Attribution // store.Each
+// Journal is the chained journal.
+type Journal interface {
+	// Trail returns the running state of the journal, locked.
+	Trail() (store.Trail, error)
+	PutTrail(t store.Trail) error
+	PutNote(n store.Note) error
+	// Notes returns up to limit lines with numbers from from on, oldest first.
+	Notes(from int64, limit int) ([]store.Note, error)
+	// DeleteNotes deletes the lines with numbers up to to.
+	DeleteNotes(to int64) error
+}
 
+// Options of an engine.
+type Options struct {
+	store.Policy
 	// LookFirst reads before a Write that may find nothing to do, for a database
 	// where that costs as much as a commit.
 	LookFirst bool
-}
-
-func (o Options) withDefaults() Options {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Ratio < 1 {
-		o.Ratio = store.DefaultRatio
-	}
-	if o.LinkLife <= 0 {
-		o.LinkLife = store.DefaultLinkLife
-	}
-	if o.Cooling <= 0 {
-		o.Cooling = store.DefaultCooling
-	}
-	if o.Attribution == "" {
-		o.Attribution = store.Each
-	}
-	return o
 }
 
 // Engine is a store.Full but for Ping and Close, which are the database's. Safe
@@ -175,7 +162,10 @@ type Engine struct {
 }
 
 // New makes an engine on a database.
-func New(db DB, o Options) *Engine { return &Engine{db: db, opt: o.withDefaults()} }
+func New(db DB, o Options) *Engine {
+	o.Policy = o.Policy.WithDefaults()
+	return &Engine{db: db, opt: o}
+}
 
 // After makes the next referral ids greater than one that exists already.
 func (e *Engine) After(id string) { e.ids.After(id) }

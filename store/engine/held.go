@@ -22,7 +22,7 @@ func (e *Engine) Hold(ctx context.Context, h store.Held) error {
 			c.At = e.now() // the moment of agreeing, not of confirming
 		}
 		c.At = store.Clock(c.At)
-		return t.PutHeld(hash[:], Held{Referral: h.Referral, Consent: &c, Until: store.Clock(h.Until)})
+		return t.PutHeld(Held{Hash: hash[:], Referral: h.Referral, Consent: &c, Until: store.Clock(h.Until)})
 	})
 	return wrap("hold consent", err)
 }
@@ -70,5 +70,5 @@ func (e *Engine) release(t Tx, hash []byte) (*Row, error) {
 	}
 	c := *h.Consent
 	h.Consent = nil
-	return r, errors.Join(t.PutHeld(hash, h), e.optIn(t, r, c, now))
+	return r, errors.Join(t.PutHeld(h), e.optIn(t, r, c, now))
 }

@@ -10,23 +10,41 @@ import (
 
 // announce puts an event into the outbox. The end of a consent is told only when
 // the agency may know of its beginning; an opt-in that nobody tried to deliver
-// is taken out instead.
+// is taken out instead, and carries a change of the profile by itself.
 func (e *Engine) announce(t Tx, r *Row, event store.Event, now time.Time) error {
 	if !e.opt.Outbox || r.Test {
 		return nil
 	}
-	if event != store.EventOptedIn {
-		told, err := recall(t, r)
-		if err != nil || !told {
-			return err
-		}
+	tell := true
+	var err error
+	switch event {
+	case store.EventWithdrawn, store.EventErased:
+		tell, err = recall(t, r)
+	case store.EventChanged:
+		tell, err = outdated(t, r)
+	}
+	if err != nil || !tell {
+		return err
 	}
 	return t.AddDelivery(store.Delivery{Event: event, Referral: r.ID, Company: r.Company, At: now, Next: now})
 }
 
-// recall stops the deliveries of a referral's opt-in, and reports whether the
-// agency may have got one. An attempted one stays as a dead letter: if it was on
-// its way, its acknowledgement must still be recorded.
+// outdated reports whether the agency may have got the profile as it was before,
+// with nothing on its way that will bring the new one.
+func outdated(t Tx, r *Row) (bool, error) {
+	told, waiting := !r.HandedOverAt.IsZero(), false
+	all, err := t.DeliveriesOf(r.ID)
+	for _, d := range all {
+		if d.Event.Provides() {
+			told = true
+			waiting = waiting || d.Attempts == 0
+		}
+	}
+	return told && !waiting, err
+}
+
+// recall stops the deliveries that hand a referral's data over, and reports
+// whether the agency may have got one. An attempted one stays as a dead letter: if it was on its way, its acknowledgement must still be recorded.
 func recall(t Tx, r *Row) (told bool, err error) {
 	told = !r.HandedOverAt.IsZero()
 	waiting, err := t.DeliveriesOf(r.ID)
@@ -34,7 +52,7 @@ func recall(t Tx, r *Row) (told bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if d.Event != store.EventOptedIn {
+		if !d.Event.Provides() {
 			continue
 		}
 		if d.Attempts == 0 {
@@ -72,7 +90,7 @@ func (e *Engine) Delivered(ctx context.Context, id int64, to store.Receiver) err
 		if err != nil {
 			return err
 		}
-		if d.Event == store.EventOptedIn {
+		if d.Event.Provides() {
 			if err := e.provide(t, r, to); err != nil {
 				return err
 			}
@@ -88,7 +106,7 @@ func deliveryAndRow(t Tx, id int64) (d store.Delivery, r *Row, err error) {
 	if d, err = t.Delivery(id); err != nil {
 		return d, nil, err
 	}
-	if d.Event == store.EventOptedIn {
+	if d.Event.Provides() {
 		if r, err = known(t, d.Referral); err != nil {
 			return d, nil, err
 		}
@@ -101,8 +119,6 @@ func deliveryAndRow(t Tx, id int64) (d store.Delivery, r *Row, err error) {
 // the consent ended while they were on their way.
 func (e *Engine) provide(t Tx, r *Row, to store.Receiver) error {
 	now := e.now()
-	rec := store.NewRecord(store.RecordProvision, r.Referral, now)
-	rec.Receiver = to
 	var d Counters
 	if r.State == store.OptedIn {
 		if r.HandedOverAt.IsZero() {
@@ -112,8 +128,7 @@ func (e *Engine) provide(t Tx, r *Row, to store.Receiver) error {
 			return err
 		}
 	}
-	err := withBook(t, r.Company, func(b *store.Book) error { return t.AppendRecord(b.Prove(rec)) })
-	return errors.Join(err, count(t, r, now, d))
+	return errors.Join(proveProvision(t, r, to, now), count(t, r, now, d))
 }
 
 // Failed implements store.Outbox.

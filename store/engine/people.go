@@ -119,7 +119,7 @@ func (e *Engine) reverse(t Tx, b *store.Book, r *Row, before store.Referral, now
 			return err
 		}
 	}
-	return t.AppendEntries(b.Reverse(now, r.Referral, earned, e.opt.Ratio)...)
+	return t.AppendEntries(b.Reverse(now, r.Referral, earned, e.opt.RatioFor(r.Company))...)
 }
 
 // earnedBy finds the live credit that a counted row belongs to, nil when it is
@@ -183,21 +183,48 @@ func forget(t Tx, r *Row, before store.Referral, mark bool) error {
 
 // SetProfile implements store.People.
 func (e *Engine) SetProfile(ctx context.Context, id string, was, profile []byte) error {
-	_, err := e.changeRow(ctx, id, func(t Tx, r *Row, _ time.Time) error {
+	_, err := e.changeRow(ctx, id, func(t Tx, r *Row, now time.Time) error {
 		if r.State != store.OptedIn || r.Consent == nil || !bytes.Equal(r.Consent.Profile, was) {
 			return store.ErrWrongState
 		}
+		if bytes.Equal(was, profile) {
+			return nil
+		}
 		r.Consent.Profile = bytes.Clone(profile)
-		return t.PutRow(r)
+		return errors.Join(e.announce(t, r, store.EventChanged, now), t.PutRow(r))
 	})
 	return wrap("set profile", err)
+}
+
+// HandOver implements store.People.
+func (e *Engine) HandOver(ctx context.Context, id string, to store.Receiver) (store.Referral, error) {
+	r, err := e.changeRow(ctx, id, func(t Tx, r *Row, now time.Time) error {
+		if r.State == store.OptedIn && !r.HandedOverAt.IsZero() {
+			return nil
+		}
+		if err := r.HandOver(now); err != nil {
+			return err
+		}
+		return errors.Join(t.PutRow(r), proveProvision(t, r, to, now), count(t, r, now, Counters{HandedOver: 1}))
+	})
+	return r, wrap("hand over", err)
+}
+
+// proveProvision writes the record of provision. Test mode leaves none.
+func proveProvision(t Tx, r *Row, to store.Receiver, now time.Time) error {
+	if r.Test {
+		return nil
+	}
+	rec := store.NewRecord(store.RecordProvision, r.Referral, now)
+	rec.Receiver = to
+	return withBook(t, r.Company, func(b *store.Book) error { return t.AppendRecord(b.Prove(rec)) })
 }
 
 // SetAgencyState implements store.People.
 func (e *Engine) SetAgencyState(ctx context.Context, id string, a store.AgencyState) (store.Referral, error) {
 	r, err := e.changeRow(ctx, id, func(t Tx, r *Row, now time.Time) error {
 		before := r.Agency
-		if err := r.Report(a); err != nil {
+		if err := r.Report(now, a); err != nil {
 			return err
 		}
 		return errors.Join(t.PutRow(r), count(t, r, now, agencyChange(before, a)))
@@ -267,4 +294,32 @@ func markOptedOut(t Tx, id string, out bool, now time.Time) error {
 		step = r.OptOut
 	}
 	return errors.Join(step(now), t.PutRow(r))
+}
+
+// Subject implements store.People.
+func (e *Engine) Subject(ctx context.Context, company string, p store.PersonHash) (store.Subject, error) {
+	var got store.Subject
+	err := e.db.Read(ctx, func(t Tx) (err error) {
+		got = store.Subject{}
+		if got.OptedOut, err = t.Suppressed(company, p); err != nil {
+			return err
+		}
+		for _, test := range []bool{false, true} {
+			who, err := t.Person(PersonKey{Company: company, Test: test, Person: p})
+			if err != nil {
+				return err
+			}
+			got.Erased = got.Erased || who.Erased
+			if who.ID == "" {
+				continue
+			}
+			r, err := known(t, who.ID)
+			if err != nil {
+				return err
+			}
+			got.Referrals = append(got.Referrals, r.Referral)
+		}
+		return nil
+	})
+	return got, wrap("find person", err)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/careerrelay/careerrelay/store"
@@ -18,66 +19,149 @@ func (e *Engine) Purge(ctx context.Context, keep store.Retention) (store.Purged,
 	var total store.Purged
 	keep, err := keep.WithDefaults()
 	if err == nil {
-		err = e.purgeAll(ctx, keep, &total)
+		err = e.purgeReferrals(ctx, keep, &total)
+	}
+	if err == nil && keep.Dry {
+		return total, wrap("purge", e.dueElsewhere(ctx, keep, &total))
+	}
+	for _, do := range []func(context.Context, store.Retention, *store.Purged) error{e.purgeWaiting, e.purgeRecords, e.purgeNotes} {
+		if err == nil {
+			err = do(ctx, keep, &total)
+		}
 	}
 	return total, wrap("purge", err)
 }
 
-func (e *Engine) purgeAll(ctx context.Context, keep store.Retention, total *store.Purged) error {
-	q := store.Query{}
-	for {
+func (e *Engine) purgeReferrals(ctx context.Context, keep store.Retention, total *store.Purged) error {
+	for q := (store.Query{}); ; {
 		rows, err := e.page(ctx, q)
-		if err != nil {
+		if err != nil || len(rows) == 0 {
 			return err
-		}
-		if len(rows) == 0 {
-			break
 		}
 		q.After = rows[len(rows)-1].ID
-		due, err := e.due(keep, rows)
-		if err != nil {
+		due, what, err := e.due(keep, rows)
+		switch {
+		case err != nil:
 			return err
+		case keep.Dry:
+			total.Add(what)
+			continue
 		}
 		if err := e.purgeRows(ctx, keep, due, total); err != nil {
 			return err
 		}
 	}
-	if err := e.purgeWaiting(ctx, keep, total); err != nil {
+}
+
+// dueElsewhere counts what a purge would delete beside the referrals.
+func (e *Engine) dueElsewhere(ctx context.Context, keep store.Retention, total *store.Purged) error {
+	companies, err := e.Report(ctx, "")
+	if err != nil {
 		return err
 	}
-	return e.purgeRecords(ctx, keep, total)
+	var sum store.Purged
+	err = e.db.Read(ctx, func(t Tx) error {
+		now := e.now()
+		helds, err := overdue(t, now)
+		if err != nil {
+			return err
+		}
+		letters, err := oldLetters(t, now.Add(-keep.Letters))
+		if err != nil {
+			return err
+		}
+		sum = store.Purged{Held: int64(len(helds)), Letters: int64(len(letters))}
+		before := now.Add(-keep.Records)
+		err = eachNote(t, func(n store.Note) { sum.Notes += older(n.At, before) })
+		for _, c := range companies {
+			if err != nil {
+				return err
+			}
+			err = eachRecord(t, c.Company, 0, func(r store.Record) { sum.Records += older(r.At, before) })
+		}
+		return err
+	})
+	total.Add(sum)
+	return err
+}
+
+func older(at, before time.Time) int64 {
+	if at.Before(before) {
+		return 1
+	}
+	return 0
+}
+
+// overdue returns the consents that should have been confirmed by now.
+func overdue(t Tx, now time.Time) ([]Held, error) {
+	all, err := t.Helds()
+	return slices.DeleteFunc(all, func(h Held) bool { return now.Before(h.Until) }), err
+}
+
+// oldLetters returns the dead letters of events before a time.
+func oldLetters(t Tx, before time.Time) ([]store.Delivery, error) {
+	all, err := t.Deliveries()
+	return slices.DeleteFunc(all, func(d store.Delivery) bool { return !d.Dead || !d.At.Before(before) }), err
 }
 
 // purgeWaiting deletes consents whose confirmation never came, and old dead
 // letters.
 func (e *Engine) purgeWaiting(ctx context.Context, keep store.Retention, total *store.Purged) error {
-	var held, letters int64
+	var done store.Purged
 	err := e.db.Write(ctx, func(t Tx) error {
+		done = store.Purged{}
 		now := e.now()
-		var err1, err2 error
-		letters, err1 = t.DeleteLetters(now.Add(-keep.Letters))
-		held, err2 = t.DeleteHeld(now)
-		return errors.Join(err1, err2)
+		letters, err := oldLetters(t, now.Add(-keep.Letters))
+		for _, d := range letters {
+			if err == nil {
+				err = deleteLetter(t, d.ID, &done)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		helds, err := overdue(t, now)
+		for _, h := range helds {
+			err = errors.Join(err, t.DeleteHeld(h.Hash))
+			done.Held++
+		}
+		return err
 	})
 	if err == nil {
-		total.Held += held
-		total.Letters += letters
+		total.Add(done)
 	}
 	return err
 }
 
-// due returns the ids of the referrals that retention would change.
-func (e *Engine) due(keep store.Retention, rows []*Row) (ids []string, err error) {
+// deleteLetter deletes a letter if it is still dead.
+func deleteLetter(t Tx, id int64, done *store.Purged) error {
+	d, err := t.LockDelivery(id)
+	if isGone(err) || err == nil && !d.Dead {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	done.Letters++
+	return t.DeleteDelivery(id)
+}
+
+func isGone(err error) bool { return errors.Is(err, store.ErrNotFound) }
+
+// due returns the ids of the referrals that retention would change, and how many
+// in which way.
+func (e *Engine) due(keep store.Retention, rows []*Row) (ids []string, sum store.Purged, err error) {
 	for _, r := range rows {
 		what, err := keep.Purge(&r.Referral, e.now(), e.opt.LinkLife)
 		if err != nil {
-			return nil, err
+			return nil, sum, err
 		}
 		if what != (store.Purged{}) {
 			ids = append(ids, r.ID)
+			sum.Add(what)
 		}
 	}
-	return ids, nil
+	return ids, sum, nil
 }
 
 func (e *Engine) purgeRows(ctx context.Context, keep store.Retention, ids []string, total *store.Purged) error {
@@ -106,7 +190,7 @@ func (e *Engine) purgeRows(ctx context.Context, keep store.Retention, ids []stri
 
 func (e *Engine) purgeRow(t Tx, keep store.Retention, id string) (store.Purged, error) {
 	r, err := t.Row(id)
-	if errors.Is(err, store.ErrNotFound) {
+	if isGone(err) {
 		return store.Purged{}, nil // gone since the page was read
 	}
 	if err != nil {
@@ -148,22 +232,13 @@ func (e *Engine) purgeRecords(ctx context.Context, keep store.Retention, total *
 }
 
 func (e *Engine) cutRecords(ctx context.Context, company string, before time.Time) (n int64, err error) {
-	old := func(t Tx, b store.Book) ([]store.Record, error) {
-		records, err := t.Records(company, b.Forgotten+1, purgeStep)
-		for i, r := range records {
-			if !r.At.Before(before) {
-				return records[:i], err
-			}
-		}
-		return records, err
-	}
 	err = e.db.Read(ctx, func(t Tx) error { // most books have nothing to cut
 		b, err := t.Book(company)
 		if err != nil {
 			return err
 		}
-		records, err := old(t, b)
-		n = int64(len(records))
+		old, err := oldRecords(t, company, b.Forgotten+1, before)
+		n = int64(len(old))
 		return err
 	})
 	if err != nil || n == 0 {
@@ -172,12 +247,12 @@ func (e *Engine) cutRecords(ctx context.Context, company string, before time.Tim
 	err = e.db.Write(ctx, func(t Tx) error {
 		n = 0
 		return withBook(t, company, func(b *store.Book) error {
-			records, err := old(t, *b)
-			if err != nil || len(records) == 0 {
+			old, err := oldRecords(t, company, b.Forgotten+1, before)
+			if err != nil || len(old) == 0 {
 				return err
 			}
-			n = int64(len(records))
-			last := records[n-1]
+			n = int64(len(old))
+			last := old[n-1]
 			b.Forgotten, b.Stub = last.Seq, last.Hash
 			return t.DeleteRecords(company, last.Seq)
 		})

@@ -317,7 +317,7 @@ func (e *Engine) prove(t Tx, r *Row, fresh bool, now time.Time) error {
 		if !r.Counted || !fresh {
 			return nil
 		}
-		entries := b.Count(now, r.Referral, e.opt.Ratio)
+		entries := b.Count(now, r.Referral, e.opt.RatioFor(r.Company))
 		r.Entry = entries[0].Seq
 		return t.AppendEntries(entries...)
 	})

@@ -63,6 +63,7 @@ type Person struct {
 
 // Held is a store.Held as a database keeps it.
 type Held struct {
+	Hash     []byte // SHA-256 of the code
 	Referral string
 	Consent  *store.Consent // nil once released
 	Until    time.Time

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -70,16 +69,11 @@ func (t *txn) Deliveries() ([]store.Delivery, error) {
 	return list(t, readDelivery, selectDelivery+"ORDER BY id")
 }
 
-// DeleteLetters implements engine.Tx.
-func (t *txn) DeleteLetters(before time.Time) (int64, error) {
-	return t.count("DELETE FROM outbox WHERE dead AND at < $1", before)
-}
+const heldColumns = "hash, referral, until, consent"
 
-// Held implements engine.Tx.
-func (t *txn) Held(hash []byte) (h engine.Held, err error) {
+func scanHeld(scan func(...any) error) (h engine.Held, err error) {
 	var consent []byte
-	err = t.one("SELECT referral, until, consent FROM held WHERE hash = $1", []any{hash}, &h.Referral, &h.Until, &consent)
-	if err != nil {
+	if err := scan(&h.Hash, &h.Referral, &h.Until, &consent); err != nil {
 		return h, err
 	}
 	h.Until = store.Clock(h.Until)
@@ -87,19 +81,33 @@ func (t *txn) Held(hash []byte) (h engine.Held, err error) {
 	return h, err
 }
 
-// PutHeld implements engine.Tx.
-func (t *txn) PutHeld(hash []byte, h engine.Held) error {
-	consent, err := engine.EncodeConsent(h.Consent)
-	return errors.Join(err, t.exec(`INSERT INTO held (hash, referral, until, consent) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (hash) DO UPDATE SET referral = $2, until = $3, consent = $4`, hash, h.Referral, h.Until, optional(consent)))
+// Held implements engine.Tx.
+func (t *txn) Held(hash []byte) (engine.Held, error) {
+	return scanHeld(func(to ...any) error {
+		return t.one("SELECT "+heldColumns+" FROM held WHERE hash = $1", []any{hash}, to...)
+	})
 }
+
+// Helds implements engine.Tx.
+func (t *txn) Helds() ([]engine.Held, error) {
+	read := func(row pgx.CollectableRow) (engine.Held, error) { return scanHeld(row.Scan) }
+	return list(t, read, "SELECT "+heldColumns+" FROM held ORDER BY hash")
+}
+
+// PutHeld implements engine.Tx.
+func (t *txn) PutHeld(h engine.Held) error {
+	consent, err := engine.EncodeConsent(h.Consent)
+	if err != nil {
+		return err
+	}
+	return t.exec("INSERT INTO held ("+heldColumns+`) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (hash) DO UPDATE SET referral = $2, until = $3, consent = $4`, h.Hash, h.Referral, h.Until, optional(consent))
+}
+
+// DeleteHeld implements engine.Tx.
+func (t *txn) DeleteHeld(hash []byte) error { return t.exec("DELETE FROM held WHERE hash = $1", hash) }
 
 // DropHeld implements engine.Tx.
 func (t *txn) DropHeld(referral string) error {
 	return t.exec("DELETE FROM held WHERE referral = $1", referral)
-}
-
-// DeleteHeld implements engine.Tx.
-func (t *txn) DeleteHeld(now time.Time) (int64, error) {
-	return t.count("DELETE FROM held WHERE until <= $1", now)
 }

@@ -42,7 +42,7 @@ import (
 
 // Options of a store. The zero value has sensible defaults.
 type Options struct {
-	engine.Options
+	store.Policy
 	Logger   *slog.Logger  // discards
 	Pool     int           // connections at most; 10
 	Timeout  time.Duration // for one transaction, retries and waiting for a connection included; 5 s
@@ -92,7 +92,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store %s: %w", where, err)
 	}
 	db := &database{pool: pool, timeout: o.Timeout, log: o.Logger, opened: time.Now()}
-	s := &Store{Engine: engine.New(db, o.Options), db: db}
+	s := &Store{Engine: engine.New(db, engine.Options{Policy: o.Policy}), db: db}
 	if err := s.continueIDs(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open store %s: %w", where, err)

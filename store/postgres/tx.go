@@ -134,19 +134,19 @@ func timeOf(t *time.Time) time.Time {
 }
 
 const rowColumns = `id, company, test, person, kind, rule, language, stage, state, counted, opted_out, offered_at, sent_at,
-	opted_in_at, withdrawn_at, handed_over_at, agency, human, machine, entry, links, consent`
+	opted_in_at, withdrawn_at, handed_over_at, agency, agency_at, human, machine, entry, links, consent`
 
 func readRow(row pgx.CollectableRow) (*engine.Row, error) { return scanRow(row.Scan) }
 
 func scanRow(scan func(...any) error) (*engine.Row, error) {
 	var (
-		r                               engine.Row
-		id, links, consent              []byte
-		person                          *store.PersonHash
-		offered, sent, in, withdrawn, h *time.Time
+		r                                         engine.Row
+		id, links, consent                        []byte
+		person                                    *store.PersonHash
+		offered, sent, in, withdrawn, given, told *time.Time
 	)
 	err := scan(&id, &r.Company, &r.Test, &person, &r.Kind, &r.Rule, &r.Language, &r.Stage, &r.State, &r.Counted, &r.OptedOut, &offered, &sent,
-		&in, &withdrawn, &h, &r.Agency, &r.Human, &r.Machine, &r.Entry, &links, &consent)
+		&in, &withdrawn, &given, &r.Agency, &told, &r.Human, &r.Machine, &r.Entry, &links, &consent)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,8 @@ func scanRow(scan func(...any) error) (*engine.Row, error) {
 	if person != nil {
 		r.Person = *person
 	}
-	r.OfferedAt, r.SentAt, r.OptedInAt, r.WithdrawnAt, r.HandedOverAt = timeOf(offered), timeOf(sent), timeOf(in), timeOf(withdrawn), timeOf(h)
+	r.OfferedAt, r.SentAt, r.OptedInAt = timeOf(offered), timeOf(sent), timeOf(in)
+	r.WithdrawnAt, r.HandedOverAt, r.AgencyAt = timeOf(withdrawn), timeOf(given), timeOf(told)
 	if r.Consent, err = engine.DecodeConsent(consent); err != nil {
 		return nil, err
 	}
@@ -191,12 +192,12 @@ func (t *txn) PutRow(r *engine.Row) error {
 		person = &r.Person
 	}
 	return t.exec(`INSERT INTO referrals (`+rowColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
 		ON CONFLICT (id) DO UPDATE SET person = $4, kind = $5, rule = $6, language = $7, stage = $8, state = $9, counted = $10, opted_out = $11,
 			offered_at = $12, sent_at = $13, opted_in_at = $14, withdrawn_at = $15, handed_over_at = $16, agency = $17,
-			human = $18, machine = $19, entry = $20, links = $21, consent = $22`,
+			agency_at = $18, human = $19, machine = $20, entry = $21, links = $22, consent = $23`,
 		idBytes(r.ID), r.Company, r.Test, person, r.Kind, r.Rule, r.Language, r.Stage, string(r.State), r.Counted, r.OptedOut, r.OfferedAt, instant(r.SentAt),
-		instant(r.OptedInAt), instant(r.WithdrawnAt), instant(r.HandedOverAt), string(r.Agency), r.Human, r.Machine, r.Entry, links, optional(consent))
+		instant(r.OptedInAt), instant(r.WithdrawnAt), instant(r.HandedOverAt), string(r.Agency), instant(r.AgencyAt), r.Human, r.Machine, r.Entry, links, optional(consent))
 }
 
 // optional is a JSON value that may be NULL.

@@ -17,6 +17,7 @@ CREATE TABLE referrals (
     withdrawn_at   timestamptz,
     handed_over_at timestamptz,
     agency         text        NOT NULL,
+    agency_at      timestamptz,
     human          bigint      NOT NULL,
     machine        bigint      NOT NULL,
     entry          bigint      NOT NULL,       -- ledger line that counts it, 0 for none
@@ -129,3 +130,8 @@ CREATE TABLE held (
 );
 
 CREATE INDEX held_referral ON held (referral);
+
+CREATE TABLE journal (
+    seq  bigint PRIMARY KEY,
+    line json   NOT NULL
+);
