@@ -35,6 +35,11 @@ func (c *Config) Files() []string {
 		for _, wording := range company.WordingFiles {
 			files = append(files, c.Path(wording))
 		}
+		for _, k := range company.DKIMKeys {
+			if file, ok := k.Key.file(); ok {
+				files = append(files, resolve(filepath.Dir(c.file), file))
+			}
+		}
 	}
 	slices.Sort(files)
 	return slices.Compact(files)

@@ -221,8 +221,11 @@ type Company struct {
 	// Test mode: links work, nothing is ever counted.
 	Test bool `yaml:"test"`
 	// What happens to mail that is signed already, where an edit would break the signature:
-	// skip passes it unedited, insert edits it all the same (a hop after us signs).
+	// skip passes it unedited, insert edits it all the same (a hop after us signs), resign edits it, takes
+	// the signatures of the sender's domain out and signs with dkim_keys.
 	DKIM DKIM `yaml:"dkim"`
+	// Keys that sign edited mail with dkim: resign. Several of one domain all sign.
+	DKIMKeys []DKIMKey `yaml:"dkim_keys"`
 	// What happens to a message with several candidates: pass leaves it unedited;
 	// split sends one message with one link to each.
 	Recipients Recipients `yaml:"recipients"`
@@ -237,7 +240,8 @@ type Company struct {
 type Accept struct {
 	// Networks that may send without a password.
 	Networks []Network `yaml:"networks"`
-	// Users that may send with a password, under TLS only.
+	// Users that may send with a password, under TLS only. With upstream_auth mechanism pass: who may log in, and for
+	// which sender domains; without users all whom the upstream knows.
 	Users []User `yaml:"users"`
 	// Names in client certificates that may send; needs tls.client_ca.
 	ClientNames []Domain `yaml:"client_names"`
@@ -247,8 +251,8 @@ type Accept struct {
 type User struct {
 	// Name at login.
 	Name string `yaml:"name" jsonschema:"required"`
-	// bcrypt or argon2id hash of the password, as "careerrelay hash" prints it.
-	Hash Hash `yaml:"hash" jsonschema:"required"`
+	// bcrypt or argon2id hash of the password, as "careerrelay hash" prints it; not for mechanism pass.
+	Hash Hash `yaml:"hash"`
 	// Sender domains that the user is bound to; empty for any.
 	Domains []Domain `yaml:"domains"`
 }
@@ -256,7 +260,8 @@ type User struct {
 // UpstreamAuth is how the relay logs in at the upstream. Without user and mechanism it does not.
 type UpstreamAuth struct {
 	// password (PLAIN, or LOGIN where the server has only that), plain, login, xoauth2 (an access token, see token),
-	// or external (as the certificate of upstream_tls proves).
+	// external (as the certificate of upstream_tls proves), or pass: clients are offered the upstream's own logins, each
+	// is handed on to a connection of its own, and the upstream decides.
 	Mechanism Mechanism `yaml:"mechanism"`
 	// User name; for xoauth2 the mailbox, for external it may be left out.
 	User string `yaml:"user"`

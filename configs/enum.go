@@ -43,14 +43,15 @@ const (
 	ByLogin    Mechanism = "login"
 	ByToken    Mechanism = "xoauth2"
 	ByCert     Mechanism = "external"
+	ByClient   Mechanism = "pass" // the clients do it
 )
 
 // choices lists the values of each closed set, for parsing and for the schema.
 func (Mode) choices() []string       { return []string{"insert", "observe", "off"} }
-func (DKIM) choices() []string       { return []string{"skip", "insert"} }
+func (DKIM) choices() []string       { return []string{"skip", "insert", "resign"} }
 func (Recipients) choices() []string { return []string{"pass", "split"} }
 func (Mechanism) choices() []string {
-	return []string{"password", "plain", "login", "xoauth2", "external"}
+	return []string{"password", "plain", "login", "xoauth2", "external", "pass"}
 }
 func (Attribution) choices() []string { return []string{"each", "first_company"} }
 func (BareNewline) choices() []string { return []string{"normalise", "reject"} }

@@ -1,6 +1,8 @@
 package configs
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"flag"
 	"fmt"
@@ -182,6 +184,12 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		if got := fmt.Sprintf(format, c); strings.Contains(got, "hunter2") {
 			t.Errorf("%s shows the secret: %s", format, got)
+		}
+	}
+	k := DKIMKey{Domain: "a.example", Selector: "s", Key: s, signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte("k"), 32))}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if got := fmt.Sprintf(format, Company{DKIMKeys: []DKIMKey{k}}); !strings.Contains(got, "s._domainkey.a.example") || strings.Contains(got, "107") || strings.Contains(got, "kk") {
+			t.Errorf("%s shows the key: %s", format, got)
 		}
 	}
 	if _, err := s.Read(); err == nil || strings.Contains(err.Error(), "hunter2") {

@@ -209,6 +209,11 @@ func (s *Secret) parse(text string) error {
 	return nil
 }
 
+// file is the name of the file that holds the secret, if it is in one.
+func (s Secret) file() (string, bool) {
+	return s.from, s.Set() && !strings.HasPrefix(s.from, "env:")
+}
+
 // Set tells whether a secret is named.
 func (s Secret) Set() bool { return s.from != "" }
 

@@ -296,6 +296,7 @@ func (v validation) company(c *Company, key string) {
 	}
 	v.upstreamAuth(c, key)
 	v.upstreamTLS(c, key)
+	v.dkim(c, key)
 	v.rules(c, key)
 	v.ruleWordings(c, key)
 }
@@ -428,13 +429,18 @@ func (v validation) users(c *Company, key string) {
 	for i, u := range c.Accept.Users {
 		at := fmt.Sprintf("%s.accept.users[%d]", key, i)
 		v.want(at+".name", u.Name != "", "")
-		v.want(at+".hash", u.Hash != "", `make one with "careerrelay hash"`)
+		switch {
+		case c.UpstreamAuth.Mechanism != ByClient:
+			v.want(at+".hash", u.Hash != "", `make one with "careerrelay hash"`)
+		case u.Hash != "":
+			v.fail(at+".hash", "remove it", "is not used: with mechanism pass the upstream checks the password")
+		}
 		if names[u.Name] {
 			v.fail(at+".name", "", "is the name of another user too")
 		}
 		names[u.Name] = true
 	}
-	if len(c.Accept.Users) > 0 && v.c.TLS.Cert == "" {
+	if len(c.Accept.Users) > 0 && v.c.TLS.Cert == "" && c.UpstreamAuth.Mechanism != ByClient {
 		v.fail(key+".accept.users", "add tls: {cert: …, key: …}", "passwords are taken under TLS only, and there is no certificate")
 	}
 	if len(c.Accept.ClientNames) > 0 && v.c.TLS.ClientCA == "" {
@@ -453,7 +459,8 @@ func (v validation) openRelay() {
 					"every machine of the Internet could send mail through this relay")
 			}
 		}
-		none := len(c.Accept.Networks) == 0 && len(c.Accept.Users) == 0 && len(c.Accept.ClientNames) == 0
+		none := len(c.Accept.Networks) == 0 && len(c.Accept.Users) == 0 && len(c.Accept.ClientNames) == 0 &&
+			c.UpstreamAuth.Mechanism != ByClient // the upstream says who may send
 		if none && !v.loopbackOnly() && !v.broken(key+".networks") && !v.broken(key+".users") {
 			v.fail(key, "list networks, users or client_names, or listen on 127.0.0.1 alone",
 				"would be an open relay: the mail port can be reached from other machines, and nothing says who may send")

@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strings"
 )
@@ -19,6 +20,11 @@ func (v validation) upstreamAuth(c *Company, key string) {
 		v.want(at+".token.client_id", a.Token.ClientID != "", "write the id of the application that you registered")
 		v.want(at+".token.client_secret", a.Token.ClientSecret.Set(), "name a file that holds it, or env:NAME")
 		v.tokenURL(a.Token.URL, at+".token.url")
+	case ByClient:
+		if a.User != "" || a.Password.Set() {
+			v.fail(at, "remove them", "user and password are the clients' own for mechanism pass")
+		}
+		v.passing(c, key)
 	case ByCert:
 		v.want(key+".upstream_tls.cert", c.UpstreamTLS.Cert != "", "external proves the certificate of upstream_tls")
 	default:
@@ -37,9 +43,44 @@ func (v validation) upstreamAuth(c *Company, key string) {
 	}
 }
 
-// Enabled tells whether the relay logs in at all.
+// Enabled tells whether the relay itself logs in.
 func (a UpstreamAuth) Enabled() bool {
-	return a.User != "" || a.Password.Set() || a.Mechanism == ByCert
+	return a.Mechanism != ByClient && (a.User != "" || a.Password.Set() || a.Mechanism == ByCert)
+}
+
+// passing checks a company whose clients log in at the upstream.
+func (v validation) passing(c *Company, key string) {
+	if v.c.TLS.Cert == "" && !v.loopbackOnly() {
+		v.fail(key+".upstream_auth.mechanism", "add tls: {cert: …, key: …}", "passwords are taken under TLS only, and there is no certificate")
+	}
+	for i, u := range c.Upstream {
+		if strings.HasPrefix(string(u), "smtp+insecure:") && !u.loopback() {
+			v.fail(fmt.Sprintf("%s.upstream[%d]", key, i), "use smtp:// or smtps://", "the clients' passwords would be sent in plain text")
+		}
+	}
+	if c.bound() {
+		return
+	}
+	for i := range v.c.Companies {
+		other := &v.c.Companies[i]
+		if other != c && (other.UpstreamAuth.Mechanism == ByClient && !other.bound() || other.UpstreamAuth.Mechanism != ByClient && len(other.Accept.Users) > 0) {
+			v.fail(key+".accept", "list networks or client_names", "whose login it is cannot be told: companies[%d] takes logins too", i)
+			return
+		}
+	}
+}
+
+// bound tells whether clients of the company are known before they log in.
+func (c *Company) bound() bool { return len(c.Accept.Networks) > 0 || len(c.Accept.ClientNames) > 0 }
+
+// loopback tells whether the server is this machine.
+func (u Upstream) loopback() bool {
+	p, err := url.Parse(string(u))
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(p.Hostname())
+	return p.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func (v validation) tokenURL(u URL, key string) {

@@ -2,11 +2,7 @@ package rewrite
 
 import (
 	"cmp"
-	mathbits "math/bits"
 	"slices"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Decide says what the message is, for the relay, and why. It depends on nothing
@@ -21,6 +17,7 @@ func (rs *Rules) Decide(r *Reading, env Envelope) Verdict {
 // judge applies the rules without looking at the envelope.
 func (rs *Rules) judge(r *Reading) Verdict {
 	an := rs.analyse(r)
+	defer rs.release(an)
 	vetoed := map[Kind]finding{}
 	for _, rule := range rs.rules {
 		if _, ok := vetoed[rule.Kind]; ok {
@@ -53,6 +50,7 @@ func (rs *Rules) Try(id string, r *Reading) (Verdict, bool) {
 			continue
 		}
 		an := rs.analyse(r)
+		defer rs.release(an)
 		v := an.apply(rule)
 		for _, other := range rs.rules {
 			if f, ok := an.firstVeto(other); ok && other.Kind == rule.Kind {
@@ -86,176 +84,6 @@ func (f finding) evidence(weight float64) Evidence {
 	return Evidence{ID: f.clause.ID, Weight: weight, Text: f.text, Sentence: f.sentence}
 }
 
-// analysis is one reading with every word found in it.
-type analysis struct {
-	sentences []scanned
-	seen      map[*lexicon]map[int]bool // classes found in text or subject
-}
-
-// scanned is a sentence in the normalised form of its language.
-type scanned struct {
-	statement
-	lex  *lexicon
-	norm string
-	hits map[int][]hit // by class
-}
-
-type hit struct {
-	span
-	quoted bool
-}
-
-func (rs *Rules) analyse(r *Reading) *analysis {
-	an := &analysis{seen: map[*lexicon]map[int]bool{}}
-	for _, s := range rs.sentences(r) {
-		for language, lex := range rs.lexicons {
-			if (language == langJapanese) != isJapanese(s.raw) {
-				continue
-			}
-			sc := lex.scan(s)
-			an.sentences = append(an.sentences, sc)
-			if s.place != InText && s.place != InSubject {
-				continue
-			}
-			if an.seen[lex] == nil {
-				an.seen[lex] = map[int]bool{}
-			}
-			for class := range sc.hits {
-				an.seen[lex][class] = true
-			}
-		}
-	}
-	return an
-}
-
-// sentences are all sentences of a reading; those of the text come first.
-func (rs *Rules) sentences(r *Reading) []statement {
-	var out []statement
-	read := 0
-	for _, s := range rs.split.sentences(r.Text) {
-		out = append(out, statement{place: InText, opening: read < openingRunes, raw: s})
-		read += utf8.RuneCountInString(s)
-	}
-	for _, field := range []struct {
-		place Place
-		text  string
-	}{{InSubject, r.Subject}, {InFrom, r.From}, {InTo, r.To}} {
-		if strings.TrimSpace(field.text) != "" {
-			out = append(out, statement{place: field.place, raw: field.text})
-		}
-	}
-	for _, s := range rs.split.sentences(r.Signature) {
-		out = append(out, statement{place: InSignature, raw: s})
-	}
-	for _, s := range rs.split.sentences(r.Quoted) {
-		out = append(out, statement{place: InQuoted, raw: s})
-	}
-	return out
-}
-
-// scan normalises a sentence and finds all classes in it.
-func (lex *lexicon) scan(s statement) scanned {
-	sc := scanned{statement: s, lex: lex, hits: map[int][]hit{}}
-	sc.norm = lex.spelling.Replace(fold(s.raw, lex.squash))
-	quotes := quotations(sc.norm)
-	add := func(class int, sp span) {
-		h := hit{span: sp, quoted: slices.ContainsFunc(quotes, func(q span) bool { return q.start <= sp.start && sp.end <= q.end })}
-		sc.hits[class] = append(sc.hits[class], h)
-	}
-	lex.words.each(sc.norm, func(word, end int) {
-		start := end - lex.lengths[word]
-		whole := lex.squash || boundary(sc.norm, end)
-		if !lex.squash && !boundary(sc.norm, start) {
-			return
-		}
-		for _, use := range lex.uses[word] {
-			if whole || use.prefix {
-				add(use.class, span{start, end})
-			}
-		}
-	})
-	for _, re := range lex.regexps {
-		for _, at := range re.re.FindAllStringIndex(sc.norm, -1) {
-			add(re.class, span{at[0], at[1]})
-		}
-	}
-	sc.sequences(add)
-	return sc
-}
-
-// sequences finds the phrases with gaps. Only those whose first piece is there
-// are looked at: there are thousands. A sequence that is found may begin others;
-// these have greater numbers, so one walk upwards meets all of them.
-func (sc *scanned) sequences(add func(class int, sp span)) {
-	due := make(bits, len(sc.lex.sequences)/64+1)
-	for class := range sc.hits {
-		due.set(sc.lex.starts[class])
-	}
-	for i := due.next(0); i >= 0; i = due.next(i + 1) {
-		seq := &sc.lex.sequences[i]
-		known := len(sc.hits[seq.class])
-		for _, first := range sc.hits[seq.pieces[0]] {
-			if end, ok := sc.follow(seq.pieces[1:], first.end); ok {
-				add(seq.class, span{first.start, end})
-			}
-		}
-		if len(sc.hits[seq.class]) > known {
-			due.set(sc.lex.starts[seq.class])
-		}
-	}
-}
-
-// bits is a set of small numbers.
-type bits []uint64
-
-func (b bits) set(numbers []int32) {
-	for _, n := range numbers {
-		b[n/64] |= 1 << (n % 64)
-	}
-}
-
-// next is the smallest number in the set from n on, or -1.
-func (b bits) next(n int) int {
-	for word := n / 64; word < len(b); word++ {
-		rest := b[word]
-		if word == n/64 {
-			rest &= ^uint64(0) << (n % 64)
-		}
-		if rest != 0 {
-			return word*64 + mathbits.TrailingZeros64(rest)
-		}
-	}
-	return -1
-}
-
-// follow finds the pieces one after the other behind at, each within the gap.
-func (sc *scanned) follow(pieces []int, at int) (end int, ok bool) {
-	if len(pieces) == 0 {
-		return at, true
-	}
-	for _, h := range sc.hits[pieces[0]] {
-		if h.start < at || utf8.RuneCountInString(sc.norm[at:h.start]) > sc.lex.gap {
-			continue
-		}
-		if end, ok = sc.follow(pieces[1:], h.end); ok {
-			return end, true
-		}
-	}
-	return 0, false
-}
-
-// boundary reports whether no word goes on across s[at].
-func boundary(s string, at int) bool {
-	if at == 0 || at == len(s) {
-		return true
-	}
-	before, _ := utf8.DecodeLastRuneInString(s[:at])
-	after, _ := utf8.DecodeRuneInString(s[at:])
-	return !isWordRune(before) || !isWordRune(after)
-}
-
-func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
-
 // apply adds up what a rule finds.
 func (an *analysis) apply(r *compiledRule) Verdict {
 	v := Verdict{Kind: None, Rule: r.ID, Language: r.Language, Wording: r.Wording, Reason: ReasonBelowThreshold}
@@ -280,8 +108,9 @@ func (an *analysis) apply(r *compiledRule) Verdict {
 }
 
 func (an *analysis) stage(r *compiledRule) string {
+	fs := an.of(r.lex)
 	for _, st := range r.stages {
-		if an.seen[r.lex][st.any] {
+		if fs.said(st.any) {
 			return st.id
 		}
 	}
@@ -297,21 +126,25 @@ func (an *analysis) firstVeto(r *compiledRule) (finding, bool) {
 	return finding{}, false
 }
 
-// find is every sentence that meets a clause, up to its maximum.
+// find is every sentence that meets a clause, up to its maximum. The slice is
+// good until the next call.
 func (an *analysis) find(r *compiledRule, c *clause) []finding {
-	seen := an.seen[r.lex]
+	fs := an.of(r.lex)
 	for _, class := range c.all {
-		if !seen[class] {
+		if !fs.said(class) {
 			return nil
 		}
 	}
-	if c.unlessMail >= 0 && seen[c.unlessMail] {
+	if fs.said(c.unlessMail) {
 		return nil
 	}
-	var out []finding
-	for i := range an.sentences {
+	out := an.out[:0]
+	for anchors := fs.all(c.any); len(anchors) > 0; {
+		here := sameSentence(anchors)
+		anchors = anchors[len(here):]
+		i := int(here[0].sentence)
 		sc := &an.sentences[i]
-		if sc.lex != r.lex || !c.looksAt(&sc.statement) || !sc.meets(c) {
+		if !c.looksAt(&sc.statement) || !an.meets(fs, c, here) {
 			continue
 		}
 		f := finding{clause: c, sentence: i, text: sc.raw}
@@ -322,6 +155,7 @@ func (an *analysis) find(r *compiledRule, c *clause) []finding {
 			break
 		}
 	}
+	an.out = out
 	return out
 }
 
@@ -332,23 +166,26 @@ func (c *clause) looksAt(s *statement) bool {
 	return slices.Contains(c.In, s.place) || s.opening && slices.Contains(c.In, InOpening)
 }
 
-// meets reports whether one sentence has what the clause asks of a sentence.
-func (sc *scanned) meets(c *clause) bool {
-	if c.unless >= 0 && len(sc.hits[c.unless]) > 0 {
+// meets reports whether the sentence of the anchors has what the clause asks of it.
+func (an *analysis) meets(fs *findings, c *clause, anchors []hit) bool {
+	sentence := anchors[0].sentence
+	if len(fs.in(sentence, c.unless)) > 0 {
 		return false
 	}
-	for _, anchor := range sc.hits[c.any] {
-		if (c.Quoted || !anchor.quoted) && sc.accompanied(anchor, c) {
+	for _, anchor := range anchors {
+		if (c.Quoted || !anchor.quoted) && an.accompanied(fs, c, anchor) {
 			return true
 		}
 	}
 	return false
 }
 
-func (sc *scanned) accompanied(anchor hit, c *clause) bool {
+func (an *analysis) accompanied(fs *findings, c *clause, anchor hit) bool {
 	for _, class := range c.same {
-		near := func(h hit) bool { return c.Near == 0 || runesBetween(sc.norm, anchor.span, h.span) <= c.Near }
-		if !slices.ContainsFunc(sc.hits[class], near) {
+		near := func(h hit) bool {
+			return c.Near == 0 || runesBetween(an.normal(anchor.sentence), anchor.span, h.span) <= c.Near
+		}
+		if !slices.ContainsFunc(fs.in(anchor.sentence, class), near) {
 			return false
 		}
 	}

@@ -14,6 +14,8 @@ type Inserted struct {
 	Start, End int64  `json:"-"`     // raw bytes in the second message
 	Text       string `json:"text"`  // as its reader sees it
 	Bytes      int64  `json:"bytes"` // End - Start
+	// Replaced is how many DKIM signatures the new one stands for; 0 for a text.
+	Replaced int `json:"replaced,omitempty"`
 }
 
 // Difference is the first place where two messages differ by more than insertions.
@@ -31,8 +33,10 @@ func (d *Difference) Error() string {
 
 // Compare proves from the outside, without knowing the edits, that after is
 // before plus one contiguous insertion in some text parts. Trace lines (Received,
-// Return-Path, Delivered-To, X-Original-To) on top of after and all
-// X-Career-Relay lines stand apart. In base64 parts the decoded text is compared.
+// Return-Path, Delivered-To, X-Original-To, new DKIM signatures) on top of after
+// and all X-Career-Relay lines stand apart. A DKIM signature of before may be gone
+// if after has a new one of its domain on top; then it is listed, without text. In
+// base64 parts the decoded text is compared.
 // The error is a *Difference, or a read error.
 func Compare(before io.ReaderAt, beforeSize int64, after io.ReaderAt, afterSize int64) ([]Inserted, error) {
 	a, err := parseWhole(before, beforeSize)
@@ -64,31 +68,59 @@ type comparison struct {
 }
 
 // traceFields are what mail servers put on top.
-var traceFields = []string{"received", "return-path", "delivered-to", "x-original-to", "x-career-relay"}
+var traceFields = []string{"received", "return-path", "delivered-to", "x-original-to", "x-career-relay", "dkim-signature"}
 
 // headers compares the header blocks without trace and stamp lines.
 func (c *comparison) headers() error {
-	a, err := c.a.withoutStamps(0)
+	a, err := c.a.withoutStamps(0, "")
 	if err != nil {
 		return err
 	}
 	for skip := 0; ; skip++ {
-		b, err := c.b.withoutStamps(skip)
+		b, err := c.b.withoutStamps(skip, "")
 		if err != nil {
 			return err
 		}
 		if bytes.Equal(a, b) {
 			return nil
 		}
+		if same, err := c.resigned(skip, b); err != nil || same {
+			return err
+		}
 		fields := c.b.Fields()
 		if skip >= len(fields) || !slices.Contains(traceFields, strings.ToLower(fields[skip].Name)) {
-			b, err := c.b.withoutStamps(c.b.traceLines() - c.a.traceLines())
+			b, err := c.b.withoutStamps(c.b.traceLines()-c.a.traceLines(), "")
 			if err != nil {
 				return err
 			}
 			return c.difference("header", a, b, 0)
 		}
 	}
+}
+
+// resigned tells whether before has the header b of after, but for the DKIM
+// signatures of a domain that has a new one among the skipped lines on top. What
+// it finds, it lists.
+func (c *comparison) resigned(skip int, b []byte) (bool, error) {
+	for _, f := range c.b.Fields()[:skip] {
+		domain := ""
+		if strings.EqualFold(f.Name, "DKIM-Signature") {
+			domain = signatureDomain(f.Value)
+		}
+		old := c.a.stripSignatures(domain)
+		if len(old) == 0 {
+			continue
+		}
+		a, err := c.a.withoutStamps(0, domain)
+		if err != nil || !bytes.Equal(a, b) {
+			return false, err
+		}
+		c.inserted = append(c.inserted, Inserted{
+			Part: "DKIM-Signature of " + domain, Start: f.Span.Start, End: f.Span.End, Bytes: f.Span.Len(), Replaced: len(old),
+		})
+		return true, nil
+	}
+	return false, nil
 }
 
 // traceLines counts the trace fields on top.
@@ -101,18 +133,23 @@ func (m *Message) traceLines() int {
 	return len(m.Fields())
 }
 
-// withoutStamps is the header block without its first skip fields and without
-// X-Career-Relay fields.
-func (m *Message) withoutStamps(skip int) ([]byte, error) {
+// withoutStamps is the header block without its first skip fields, without
+// X-Career-Relay fields, and without the DKIM signatures of a domain, if one is
+// named.
+func (m *Message) withoutStamps(skip int, domain string) ([]byte, error) {
 	h := m.Root.Header
 	block := make([]byte, h.Len())
 	if n, err := m.r.ReadAt(block, h.Start); n < len(block) {
 		return nil, fmt.Errorf("read header: %w", err)
 	}
+	var old []int64
+	for _, e := range m.stripSignatures(domain) {
+		old = append(old, e.Start)
+	}
 	var out []byte
 	at := int64(0)
 	for i, f := range m.Fields() {
-		if i < skip || strings.EqualFold(f.Name, "X-Career-Relay") {
+		if i < skip || strings.EqualFold(f.Name, "X-Career-Relay") || slices.Contains(old, f.Span.Start) {
 			out = append(out, block[at:max(f.Span.Start, at)]...)
 			at = f.Span.End
 		}

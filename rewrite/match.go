@@ -142,7 +142,7 @@ func (m *matcher) next(s int32, c uint8) int32 {
 
 // each calls found for every occurrence of every word in text, in the order of
 // their ends.
-func (m *matcher) each(text string, found func(word, end int)) {
+func (m *matcher) each(text []byte, found func(word, end int)) {
 	s := int32(0)
 	for i := range len(text) {
 		c := m.class[text[i]]

@@ -12,7 +12,7 @@ type occurrence struct{ word, end int }
 
 func matchAll(words []string, text string) []occurrence {
 	var got []occurrence
-	newMatcher(words).each(text, func(word, end int) { got = append(got, occurrence{word, end}) })
+	newMatcher(words).each([]byte(text), func(word, end int) { got = append(got, occurrence{word, end}) })
 	return got
 }
 
@@ -93,7 +93,7 @@ func BenchmarkMatcher(b *testing.B) {
 		words = append(words, fmt.Sprintf("%s%d見送", stems[i%len(stems)], i))
 	}
 	m := newMatcher(words)
-	text := strings.Repeat("先日は面接にお越しいただき誠にありがとうございました。慎重に選考の結果、誠に残念ながら今回は採用を見送らせていただくこととなりました。", 160)[:30<<10]
+	text := []byte(strings.Repeat("先日は面接にお越しいただき誠にありがとうございました。慎重に選考の結果、誠に残念ながら今回は採用を見送らせていただくこととなりました。", 160))[:30<<10]
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {

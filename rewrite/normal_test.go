@@ -4,7 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 func TestSentences(t *testing.T) {
@@ -27,7 +30,7 @@ func TestSentences(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := sp.sentences(tt.text); !slices.Equal(got, tt.want) {
+			if got := slices.Collect(sp.sentences(tt.text)); !slices.Equal(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -59,6 +62,50 @@ func TestFold(t *testing.T) {
 	}
 }
 
+// TestCompose: what is composed by itself is what NFKC makes of it, and combines
+// with nothing in front of it.
+func TestCompose(t *testing.T) {
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		got, ok := compose(r)
+		if !ok {
+			continue
+		}
+		if want := norm.NFKC.String(string(r)); string(got) != want {
+			t.Errorf("%U: got %q, want %q", r, got, want)
+		}
+		if !norm.NFKC.PropertiesString(string(got)).BoundaryBefore() {
+			t.Errorf("%U combines with what stands in front of it", r)
+		}
+		if isBlank(got) != unicode.IsSpace(got) || unicode.Is(unicode.Cf, got) {
+			t.Errorf("%U is folded as another kind of character", r)
+		}
+	}
+}
+
+// FuzzSpeller compares the speller with the replacer of the standard library.
+func FuzzSpeller(f *testing.F) {
+	f.Add("致し|いたし|添|沿|添え|そえ", "添えず致しません")
+	f.Add("n't| not|won't|will not|a||b|bb", "won't don't ab")
+	f.Fuzz(func(t *testing.T, list, text string) {
+		if len(list) > 200 || len(text) > 400 {
+			return
+		}
+		pairs := strings.Split(strings.ToValidUTF8(list, "?"), "|")
+		if len(pairs)%2 != 0 {
+			pairs = append(pairs, "")
+		}
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == "" {
+				return // means nothing here, and every place there
+			}
+		}
+		text = strings.ToValidUTF8(text, "?")
+		if got, want := newSpeller(pairs).replace(text), strings.NewReplacer(pairs...).Replace(text); got != want {
+			t.Errorf("%q in %q: got %q, want %q", pairs, text, got, want)
+		}
+	})
+}
+
 func TestIsJapanese(t *testing.T) {
 	for text, want := range map[string]bool{
 		"今回は見送ります":                                 true,
@@ -81,17 +128,20 @@ func FuzzText(f *testing.F) {
 	rs := testRules(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		text = strings.ToValidUTF8(text, "")
-		for _, s := range rs.split.sentences(text) {
+		for s := range rs.split.sentences(text) {
 			if !strings.Contains(text, strings.Split(s, "\n")[0]) {
 				t.Errorf("sentence %q is not in the text", s)
 			}
 		}
 		for _, squash := range []bool{true, false} {
 			folded := fold(text, squash)
+			if plain := string(appendFoldRunes(nil, norm.NFKC.String(text), squash)); folded != plain {
+				t.Errorf("%q folds to %q, want %q", text, folded, plain)
+			}
 			if !utf8.ValidString(folded) {
 				t.Errorf("%q folds to invalid %q", text, folded)
 			}
-			for _, q := range quotations(folded) {
+			for _, q := range appendQuotations(nil, []byte(folded)) {
 				if q.start > q.end || q.end > len(folded) {
 					t.Errorf("quotation %v lies outside", q)
 				}

@@ -199,6 +199,9 @@ func (e *Edited) proveIndependently(result *Message) error {
 	if err != nil {
 		return proofError("independent parser on the result: %v", err)
 	}
+	if err := e.proveHeader(a.Header, b.Header); err != nil {
+		return err
+	}
 	return sameParts(a, b, len(e.changes))
 }
 

@@ -3,18 +3,21 @@ package rewrite
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
 // Rules is a compiled set of rules: immutable, safe for concurrent use.
 type Rules struct {
 	rules    []*compiledRule
-	lexicons map[string]*lexicon
+	lexicons []*lexicon // by language, in their order
 	split    splitter
 	except   Except
+	analyses sync.Pool // of *analysis
 }
 
 // Wordings maps the ids of rules to the wording families they ask for; rules
@@ -75,7 +78,7 @@ func Compile(rules []Rule) (*Rules, error) {
 	for _, r := range resolved {
 		c.collect(r)
 	}
-	rs := &Rules{lexicons: map[string]*lexicon{}, split: splitter{abbreviations: map[string]bool{}}}
+	rs := &Rules{split: splitter{abbreviations: map[string]bool{}}}
 	for _, r := range resolved {
 		rs.addShared(r)
 		if r.Disabled || r.Abstract {
@@ -83,11 +86,14 @@ func Compile(rules []Rule) (*Rules, error) {
 		}
 		rs.rules = append(rs.rules, c.rule(r))
 	}
-	for language, b := range c.building {
-		rs.lexicons[language] = b.finish(&c)
+	for _, language := range slices.Sorted(maps.Keys(c.building)) {
+		lex := c.building[language].finish(&c)
+		lex.language, lex.index = language, len(rs.lexicons)
+		rs.lexicons = append(rs.lexicons, lex)
 	}
 	for _, r := range rs.rules {
-		r.lex = rs.lexicons[r.Language]
+		i := slices.IndexFunc(rs.lexicons, func(lex *lexicon) bool { return lex.language == r.Language })
+		r.lex = rs.lexicons[i]
 	}
 	return rs, errors.Join(c.errs...)
 }
@@ -273,12 +279,16 @@ func (b *lexiconBuilder) clause(rule string, cl Clause) clause {
 
 // lexicon is all words of one language in one matcher.
 type lexicon struct {
+	language  string
+	index     int // among the lexicons of the rules
 	squash    bool
-	spelling  *strings.Replacer
+	spelling  *speller
 	gap       int // characters that "…" may stand for
 	words     *matcher
 	lengths   []int       // of each word in bytes
-	uses      [][]wordUse // of each word
+	uses      [][]wordUse // of each word; none: it only triggers expressions
+	triggers  [][]int32   // of each word: the expressions that are run where it stands
+	always    bits        // expressions that are run everywhere
 	sequences []sequence  // classes they refer to come before their own
 	starts    [][]int32   // sequences that begin with a class, by class
 	regexps   []classRegexp
@@ -311,7 +321,7 @@ const maxExpansion = 4096
 
 // finish turns the gathered phrases into a lexicon.
 func (b *lexiconBuilder) finish(c *compiler) *lexicon {
-	lex := &lexicon{squash: b.squash, spelling: b.replacer(), gap: gapSpaced}
+	lex := &lexicon{squash: b.squash, spelling: b.speller(), gap: gapSpaced}
 	if b.squash {
 		lex.gap = gapSquashed
 	}
@@ -324,21 +334,24 @@ func (b *lexiconBuilder) finish(c *compiler) *lexicon {
 	}
 	lex.classes = b.classes
 	lex.order(func(class int) { c.fail("", "", "a word class refers to itself") })
-	keys := make([]string, 0, len(words))
-	for w := range words {
-		keys = append(keys, w)
+	triggers := lex.triggering()
+	for w := range triggers {
+		if _, known := words[w]; !known {
+			words[w] = nil
+		}
 	}
-	slices.Sort(keys)
+	keys := slices.Sorted(maps.Keys(words))
 	for _, w := range keys {
 		lex.lengths = append(lex.lengths, len(w))
 		lex.uses = append(lex.uses, words[w])
+		lex.triggers = append(lex.triggers, triggers[w])
 	}
 	lex.words = newMatcher(keys)
 	return lex
 }
 
-// replacer folds spelling variants; longer ones first, so that the most specific wins.
-func (b *lexiconBuilder) replacer() *strings.Replacer {
+// speller folds spelling variants; longer ones first, so that the most specific wins.
+func (b *lexiconBuilder) speller() *speller {
 	from := make([]string, 0, len(b.spelling))
 	for variant := range b.spelling {
 		from = append(from, variant)
@@ -353,7 +366,7 @@ func (b *lexiconBuilder) replacer() *strings.Replacer {
 	for _, variant := range from {
 		pairs = append(pairs, b.foldEdges(variant), b.foldEdges(b.spelling[variant]))
 	}
-	return strings.NewReplacer(pairs...)
+	return newSpeller(pairs)
 }
 
 // foldEdges folds s and keeps the blanks at its ends where blanks count: "n't"
@@ -403,7 +416,7 @@ func (b *lexiconBuilder) add(lex *lexicon, words map[string][]wordUse, p pending
 
 func (b *lexiconBuilder) addWord(lex *lexicon, words map[string][]wordUse, class int, text string) error {
 	word, prefix := strings.CutSuffix(text, "*")
-	word = lex.spelling.Replace(fold(word, b.squash))
+	word = lex.spelling.replace(fold(word, b.squash))
 	if word == "" {
 		return errors.New("is empty")
 	}
@@ -562,12 +575,12 @@ func appendEach(heads, tails []string) ([]string, error) {
 
 // runesBetween is the number of characters of s in the gap between two spans,
 // whichever comes first; 0 if they overlap.
-func runesBetween(s string, a, b span) int {
+func runesBetween(s []byte, a, b span) int {
 	if a.start > b.start {
 		a, b = b, a
 	}
 	if b.start <= a.end {
 		return 0
 	}
-	return utf8.RuneCountInString(s[a.end:b.start])
+	return utf8.RuneCount(s[a.end:b.start])
 }

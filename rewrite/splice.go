@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // EditOptions are the policies of an edit.
 type EditOptions struct {
-	BreakDKIM bool     // edit although a DKIM signature is there (a hop after us signs)
+	BreakDKIM bool     // edit although a DKIM signature is there (the relay or a hop after it signs)
+	StripDKIM string   // domain that signs the result: its old signatures are taken out; "" for none
 	Links     []string // beginnings of our links: a text that has one is not edited again
 	SevenBit  bool     // the next hop takes 7-bit messages only (RFC 6152)
 }
@@ -27,6 +29,8 @@ type change struct {
 type Edited struct {
 	m       *Message
 	changes []change
+	removed []Edit // signatures that end with the edit
+	strip   string // EditOptions.StripDKIM
 }
 
 // Edit finds the places for the block and encodes it for each target part: both
@@ -41,7 +45,7 @@ func (m *Message) Edit(b Block, o EditOptions) (*Edited, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Edited{m: m}
+	e := &Edited{m: m, removed: m.stripSignatures(o.StripDKIM), strip: o.StripDKIM}
 	for _, v := range views {
 		c, err := v.change(b, o)
 		if err != nil {
@@ -54,9 +58,9 @@ func (m *Message) Edit(b Block, o EditOptions) (*Edited, error) {
 
 // Edits returns the edits in the order of the message.
 func (e *Edited) Edits() []Edit {
-	edits := make([]Edit, len(e.changes))
-	for i, c := range e.changes {
-		edits[i] = c.edit
+	edits := slices.Clone(e.removed)
+	for _, c := range e.changes {
+		edits = append(edits, c.edit)
 	}
 	sortEdits(edits)
 	return edits

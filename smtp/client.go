@@ -55,6 +55,7 @@ type conversation struct {
 	startTLS   bool        // STARTTLS was announced
 	messages   int         // transactions begun
 	over       bool        // closed; nothing more is said or read
+	private    bool        // a client logged in on it: never pooled
 	parked     *time.Timer // ends the time in the pool; nil in use
 }
 

@@ -49,6 +49,9 @@ func newDirectory(o *Options, companies []Company, old *directory) (*directory, 
 			c.Domains[j] = strings.ToLower(domain)
 		}
 		for j := range c.Users {
+			if c.PassAuth {
+				break // the upstream knows them
+			}
 			u := &c.Users[j]
 			if _, taken := d.users[u.Name]; taken {
 				problems = append(problems, fmt.Errorf("company %q: user %q is there twice", c.ID, u.Name))
@@ -63,10 +66,48 @@ func newDirectory(o *Options, companies []Company, old *directory) (*directory, 
 			d.linkHosts = append(d.linkHosts, host)
 		}
 	}
+	if open := d.openPassing(); len(open) > 1 || len(open) == 1 && len(d.users) > 0 {
+		problems = append(problems, fmt.Errorf("company %q: whose login it is must show: networks or client names are required", open[0].ID))
+	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// openPassing are the companies that hand logins on from wherever they come.
+func (d *directory) openPassing() []*company {
+	var all []*company
+	for _, c := range d.companies {
+		if c.PassAuth && len(c.Networks) == 0 && len(c.ClientNames) == 0 {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// passing is the company whose upstream logs the client in; nil if none does.
+func (d *directory) passing(c client) *company {
+	if l, err := d.lookup(c); err == nil {
+		if l.company.PassAuth {
+			return l.company
+		}
+		return nil
+	}
+	if open := d.openPassing(); len(open) == 1 {
+		return open[0]
+	}
+	return nil
+}
+
+// user is the company's user of that name; nil if there is none.
+func (c *company) user(name string) *User {
+	for i := range c.Users {
+		if c.Users[i].Name == name {
+			return &c.Users[i]
+		}
+	}
+	return nil
 }
 
 // ownHost is the host of the company's links if it serves nothing else: where
@@ -88,6 +129,9 @@ func (c *company) equip(o *Options, old *company) error {
 		c.burst = old.burst
 	}
 	c.upstream, c.editor = c.Company.upstream, c.Company.editor
+	if c.PassAuth && (c.Upstream == nil || c.Upstream.o.Auth != nil) {
+		return errors.New("logins can be handed on to an upstream only that the relay does not log in at itself")
+	}
 	if c.upstream == nil {
 		if c.Upstream == nil {
 			return errors.New("an upstream is required")
@@ -137,12 +181,19 @@ type client struct {
 	addr      netip.Addr
 	names     []string // in its verified certificate
 	certified bool     // it has one
+	passed    string   // id of the company at whose upstream it logged in; "" for none
 	user      string   // logged in as
 }
 
 // lookup finds the company that the client may send for: by login, else by
 // certificate, else by the smallest network. The sender's address never decides.
 func (d *directory) lookup(c client) (login, error) {
+	if c.passed != "" {
+		if co := d.byID(c.passed); co != nil && co.PassAuth {
+			return login{co.user(c.user), co}, nil
+		}
+		return login{}, errNotAllowed // changed by a reload
+	}
 	if c.user != "" {
 		if l, found := d.users[c.user]; found {
 			return l, nil
@@ -166,7 +217,7 @@ func (d *directory) lookup(c client) (login, error) {
 	switch {
 	case best.company != nil:
 		return best, nil
-	case len(d.users) > 0:
+	case len(d.users) > 0 || len(d.openPassing()) > 0:
 		return login{}, errAuthNeeded
 	}
 	return login{}, errNotAllowed
@@ -184,7 +235,7 @@ func (d *directory) possible(c client) []*company {
 	}
 	var all []*company
 	for _, co := range d.companies {
-		if len(co.Users) > 0 {
+		if len(co.Users) > 0 || co.PassAuth {
 			all = append(all, co)
 		}
 	}

@@ -41,7 +41,7 @@ func (p *Proxy) reportRefused(ctx context.Context, t *transit, o *offer, refused
 	if t.utf8() {
 		params = "SMTPUTF8"
 	}
-	up, reply, err := t.company.upstream.Begin(ctx, "<>", params)
+	up, reply, err := t.via.Begin(ctx, "<>", params)
 	if up != nil {
 		defer up.End()
 	}

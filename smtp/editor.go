@@ -30,7 +30,8 @@ type edited interface {
 // links is what a block points to, and how the next hop wants it.
 type links struct {
 	link, optOut string
-	sevenBit     bool // the next hop takes no 8-bit octets
+	sevenBit     bool   // the next hop takes no 8-bit octets
+	signer       string // domain that signs the result; "" for none
 }
 
 // rewriter edits the mail of one company.
@@ -72,6 +73,6 @@ func (l *rewriterLetter) splice(v rewrite.Verdict, to links) (edited, error) {
 		return nil, &rewrite.Unedited{Reason: "no_wording"}
 	}
 	return l.message.Edit(block, rewrite.EditOptions{
-		BreakDKIM: c.DKIM == InsertSigned, Links: l.rewriter.known, SevenBit: to.sevenBit,
+		BreakDKIM: c.DKIM != SkipSigned, StripDKIM: to.signer, Links: l.rewriter.known, SevenBit: to.sevenBit,
 	})
 }

@@ -30,5 +30,6 @@ var (
 	errRefusedLogin   = errors.New("upstream refused our login")
 	errLost           = errors.New("connection to upstream is lost")
 	errOutcomeUnknown = errors.New("no answer after the final dot") // the upstream may have the message
+	errLoginLost      = errors.New("connection that the client logged in on is lost")
 	errNonsense       = errors.New("reply makes no sense here")
 )

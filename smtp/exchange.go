@@ -399,7 +399,7 @@ func (x *exchange) Data(ctx context.Context, m Content) (Reply, error) {
 		return x.refusedData(r, err)
 	}
 	r, err = x.transfer(ctx, m, (*conversation).data)
-	if errors.Is(err, errBareNewline) && x.c.offers("CHUNKING") {
+	if errors.Is(err, errBareNewline) && x.c.offers("CHUNKING") && !x.c.private {
 		if again := x.replay(ctx); again != nil {
 			return Reply{}, again
 		}
@@ -441,9 +441,9 @@ func (x *exchange) transfer(ctx context.Context, m Content, send func(*conversat
 // End implements transaction. What is left of a transaction that was given up
 // is cleared by the RSET before the next one.
 func (x *exchange) End() {
-	if x.c != nil {
+	if x.c != nil && !x.c.private { // a private one stays with its client
 		x.u.park(x.c)
-		x.c = nil
 	}
+	x.c = nil
 	x.u.exit()
 }

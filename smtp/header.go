@@ -12,9 +12,10 @@ import (
 // header is what the relay itself must know of a message's header, whatever
 // package rewrite makes of it: enough to see loops and to name the message.
 type header struct {
-	messageID string // value of the first Message-ID field, "" if there is none
-	received  int    // Received fields
-	signed    bool   // a DKIM-Signature or ARC seal covers the body
+	messageID string   // value of the first Message-ID field, "" if there is none
+	received  int      // Received fields
+	signed    bool     // a DKIM-Signature or ARC seal covers the body
+	from      []string // values of all From fields
 	stamps    []stampField
 }
 
@@ -84,9 +85,11 @@ func (h *header) note(field []byte, at int64) {
 		if h.messageID == "" {
 			h.messageID = string(bytes.TrimSpace(value))
 		}
+	case bytes.EqualFold(name, []byte("From")):
+		h.from = append(h.from, string(value))
 	case bytes.EqualFold(name, []byte("DKIM-Signature")), bytes.EqualFold(name, []byte("ARC-Message-Signature")):
 		h.signed = true
-	case bytes.EqualFold(name, []byte(stampName)):
+	case bytes.EqualFold(name, []byte(StampName)):
 		text := strings.Join(strings.Fields(string(value)), " ")
 		h.stamps = append(h.stamps, stampField{at, at + int64(len(field)), text})
 	}

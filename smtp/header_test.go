@@ -28,7 +28,7 @@ func TestScanHeader(t *testing.T) {
 func TestStamp(t *testing.T) {
 	s := stamper{[]byte("key")}
 	line := s.line("sample", "<1@x>", time.Unix(1764050000, 0))
-	value := strings.TrimSuffix(strings.TrimPrefix(line, stampName+": "), "\r\n")
+	value := strings.TrimSuffix(strings.TrimPrefix(line, StampName+": "), "\r\n")
 	for _, tc := range []struct {
 		name, value, company, id string
 		key                      string

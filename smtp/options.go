@@ -38,6 +38,7 @@ type DKIM string
 const (
 	SkipSigned   DKIM = "skip"   // pass unedited: an edit would break the signature
 	InsertSigned DKIM = "insert" // edit: a hop after us signs
+	Resign       DKIM = "resign" // edit, and sign anew with our key for the sender's domain
 )
 
 // Recipients says what happens to a message with several candidates.
@@ -66,7 +67,7 @@ type Options struct {
 	Link     func(company string, t store.Token) (link, optOut string)
 	StampKey []byte
 
-	TLS           *tls.Config // nil: no STARTTLS and no AUTH; certificates through GetCertificate
+	TLS           *tls.Config // nil: no STARTTLS, and no AUTH but PassAuth on loopback; certificates through GetCertificate
 	ProxyProtocol []netip.Prefix
 	RejectBareLF  bool // refuse a bare LF instead of making it CRLF
 	Limits        Limits
@@ -84,6 +85,10 @@ type Company struct {
 	Networks    []netip.Prefix // clients that may send without a password
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
+	// PassAuth hands logins on to Upstream, which decides about them; each such client
+	// has a connection upstream of its own. Users then names those who may log in (empty:
+	// all that the upstream knows) and their sender domains; their hashes are not used.
+	PassAuth bool
 
 	Upstream *Upstream // where the mail goes; closed with the Proxy, or when no company has it any more
 	Mode     Mode      // "" is insert
@@ -93,10 +98,11 @@ type Company struct {
 	Release []string // rules that may insert; empty for all
 	// Block renders the text that is inserted; false if there is none for the
 	// verdict's language.
-	Block      func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool)
-	DKIM       DKIM // "" is skip
-	Recipients Recipients
-	Burst      Burst
+	Block       func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool)
+	DKIM        DKIM         // "" is skip
+	SigningKeys []SigningKey // for resign; several of one domain sign all
+	Recipients  Recipients
+	Burst       Burst
 
 	upstream upstream // the seams for tests
 	editor   editor

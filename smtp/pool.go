@@ -25,6 +25,7 @@ type Upstream struct {
 	inUse  int
 	closed bool
 	known  []Extensions // last EHLO of each server; nil: never asked
+	logins [][]string   // mechanisms of AUTH in it
 	mirror Extensions   // what all known servers offer; never changed, only replaced
 	asked  time.Time    // when mirror was last confirmed
 }
@@ -41,6 +42,7 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 		places:   make(chan struct{}, o.MaxOpen),
 		probing:  make(chan struct{}, 1),
 		known:    make([]Extensions, len(o.Servers)),
+		logins:   make([][]string, len(o.Servers)),
 	}, nil
 }
 
@@ -120,6 +122,7 @@ func (u *Upstream) dial(ctx context.Context, i int) (*conversation, error) {
 	c.index = i
 	u.mu.Lock()
 	u.inUse++
+	u.logins[i] = c.mechanisms
 	u.learn(i, c.extensions)
 	spare := u.spare()
 	u.mu.Unlock()
@@ -186,7 +189,7 @@ func (u *Upstream) unpark(i int) *conversation {
 func (u *Upstream) park(c *conversation) {
 	u.mu.Lock()
 	u.inUse--
-	keep := !c.over && !u.closed && c.messages < u.o.MaxMessages && len(u.idle) < u.o.MaxIdle
+	keep := !c.over && !c.private && !u.closed && c.messages < u.o.MaxMessages && len(u.idle) < u.o.MaxIdle
 	if keep {
 		u.idle = append(u.idle, c)
 		c.parked = time.AfterFunc(u.o.IdleLife, func() { u.expire(c) })

@@ -30,7 +30,7 @@ type transit struct {
 
 // relay carries one message across:
 //
-//	accept → inspect → decide → record → splice → prove → forward → confirm
+//	accept → inspect → decide → record → splice → prove → (sign) → forward → confirm
 //
 // It answers the client exactly once, with the upstream's word or an honest one
 // of ours. It returns errTorn, and has answered nothing, when the message never
@@ -51,7 +51,7 @@ func (p *Proxy) relay(ctx context.Context, t *transit) error {
 		p.account(t, &o, reply, err, began)
 		return nil
 	}
-	if err = p.offer(ctx, t, &o); err != nil { // inspect, decide, record, splice, prove
+	if err = p.offer(ctx, t, &o); err != nil { // inspect, decide, record, splice, prove, sign
 		p.leaveAlone(ctx, t, &o, err) // the mail matters more than the link
 	}
 	if o.reason == severalCandidates && t.company.Recipients == SplitSeveral && p.relayEach(ctx, t, &o) {
@@ -137,7 +137,7 @@ func (p *Proxy) judge(ctx context.Context, t *transit, o *offer) (letter, comman
 	if o.reason = reason; reason != "" {
 		return nil, command{}, nil
 	}
-	theirs, err := t.company.upstream.Extensions(ctx)
+	theirs, err := t.via.Extensions(ctx)
 	if err != nil {
 		return nil, command{}, err
 	}
@@ -167,7 +167,11 @@ func (p *Proxy) edit(ctx context.Context, t *transit, o *offer, l letter, candid
 		return err
 	}
 	o.stage = "splice"
+	keys := t.company.signers(&o.head)
 	to := links{sevenBit: o.sevenBit}
+	if len(keys) > 0 {
+		to.signer = keys[0].Domain
+	}
 	to.link, to.optOut = p.o.Link(t.company.ID, o.token)
 	edited, err := l.splice(o.verdict, to)
 	if err != nil {
@@ -178,7 +182,7 @@ func (p *Proxy) edit(ctx context.Context, t *transit, o *offer, l letter, candid
 		return err
 	}
 	o.edits = edited.Edits()
-	return nil
+	return o.sign(keys)
 }
 
 // candidate is the only recipient outside the company, or the reason why the
@@ -258,6 +262,8 @@ func (p *Proxy) unedited(t *transit, o *offer, theirs Extensions) string {
 		return "observe"
 	case len(t.company.Release) > 0 && !slices.Contains(t.company.Release, o.verdict.Rule):
 		return "not_released"
+	case o.head.signed && t.company.DKIM == Resign && len(t.company.signers(&o.head)) == 0:
+		return "dkim_key"
 	case theirs.size() > 0 && o.Size()+maxBlock > theirs.size(): // the block must not be what makes it too large
 		return "size"
 	}

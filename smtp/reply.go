@@ -95,6 +95,7 @@ var replies = []struct {
 	{errUntrusted, say(451, "4.7.5 Next server cannot be verified")},
 	{errRefusedLogin, say(451, "4.7.0 Next server refused our login")},
 	{errOutcomeUnknown, say(451, "4.4.2 Connection to the next server lost, outcome unknown")},
+	{errLoginLost, say(421, "4.4.2 Connection to the next server lost, log in again")},
 	{errLost, say(451, "4.4.2 Connection to the next server lost")},
 	{context.DeadlineExceeded, say(451, "4.4.5 Next server took too long")},
 }

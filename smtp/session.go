@@ -28,6 +28,7 @@ type session struct {
 	id     string
 	client client
 	door   Door
+	own    *personal       // connection upstream that the client logged in on; nil: none
 	serve  context.Context // ends when the relay begins to stop
 	hard   context.Context // ends when it stops at once; all work upstream runs under it
 
@@ -66,6 +67,7 @@ func newID() string {
 // stops.
 func (s *session) run() {
 	defer s.wire.close()
+	defer s.dropOwn()
 	defer s.reset()
 	defer context.AfterFunc(s.serve, s.interrupt)()
 	if conn, ok := s.wire.conn.(*tls.Conn); ok && !s.handshake(conn) {
@@ -238,8 +240,8 @@ func (s *session) extensions() map[string]string {
 	if s.proxy.o.TLS != nil && !s.encrypted {
 		own["STARTTLS"] = ""
 	}
-	if s.mayLogIn() {
-		own["AUTH"] = "PLAIN LOGIN"
+	if mechanisms := s.mechanisms(); len(mechanisms) > 0 {
+		own["AUTH"] = strings.Join(mechanisms, " ")
 	}
 	return own
 }
@@ -247,6 +249,9 @@ func (s *session) extensions() map[string]string {
 // upstreamExtensions asks the upstreams of all companies this client may send
 // for. One that cannot be asked promises nothing.
 func (s *session) upstreamExtensions() []Extensions {
+	if s.own != nil {
+		return []Extensions{s.own.c.extensions}
+	}
 	var all []Extensions
 	for _, c := range s.proxy.directory.Load().possible(s.client) {
 		ctx, cancel := context.WithTimeout(s.hard, s.proxy.o.Timeouts.Handshake)

@@ -46,6 +46,7 @@ func (s *session) handshake(conn *tls.Conn) bool {
 		s.wire.out = nil
 		return false
 	}
+	s.dropOwn()
 	s.encrypted, s.helo, s.esmtp, s.offered, s.client.user = true, "", false, nil, ""
 	if chains := conn.ConnectionState().VerifiedChains; len(chains) > 0 {
 		s.client.names, s.client.certified = chains[0][0].DNSNames, true
@@ -62,14 +63,32 @@ func (s *session) mayLogIn() bool {
 	return s.encrypted && s.client.user == "" && !s.certificateMissing() && len(s.proxy.directory.Load().users) > 0
 }
 
+// mechanisms are those of AUTH that are offered now.
+func (s *session) mechanisms() []string {
+	if c := s.passing(); c != nil {
+		return s.passMechanisms(c)
+	}
+	if s.mayLogIn() {
+		return []string{"PLAIN", "LOGIN"}
+	}
+	return nil
+}
+
 // auth logs a client in (RFC 4954).
 func (s *session) auth(arg string) {
+	passing := s.passing()
 	switch {
 	case !s.esmtp:
 		s.wrong(503, "5.5.1 EHLO first")
 		return
-	case s.mail != nil || s.client.user != "":
+	case s.mail != nil || s.loggedIn():
 		s.wrong(503, "5.5.1 Not now")
+		return
+	case passing != nil && (s.encrypted || s.client.addr.IsLoopback()):
+		s.passAuth(passing, arg)
+		return
+	case passing != nil && s.proxy.o.TLS != nil:
+		s.wrong(538, "5.7.11 Encryption required")
 		return
 	case !s.encrypted && s.proxy.o.TLS != nil && len(s.proxy.directory.Load().users) > 0:
 		s.wrong(538, "5.7.11 Encryption required")
@@ -159,14 +178,19 @@ func (s *session) decoded(word string) (string, bool) {
 	return string(b), true
 }
 
-// checkLogin compares name and password. A failure costs time, more each time,
-// and the connection at last; it does not tell which of the two was wrong.
+// checkLogin compares name and password, and does not tell which was wrong.
 func (s *session) checkLogin(name, password string) {
 	if s.proxy.rightPassword(s.hard, name, password) {
 		s.client.user = name
 		s.say(235, "2.7.0 Authentication successful")
 		return
 	}
+	s.loginFailed(wrongLogin())
+}
+
+// loginFailed answers a login that was refused, by us or by the upstream. It
+// costs time, more each time, and the connection at last.
+func (s *session) loginFailed(reply Reply) {
 	s.proxy.metrics.loginsFailed.Inc()
 	s.log.Warn("login failed")
 	pause := time.NewTimer(s.proxy.o.Timeouts.AuthDelay << s.authFailures)
@@ -180,5 +204,6 @@ func (s *session) checkLogin(name, password string) {
 		s.close(421, "4.7.0 Too many failed logins")
 		return
 	}
-	s.wrong(535, "5.7.8 Authentication failed")
+	s.errors++
+	s.answer(reply)
 }

@@ -76,7 +76,7 @@ func (s *session) carry(receive func() (*spool, error)) {
 		},
 		hop: hop{
 			helo: s.helo, client: s.client.addr, hostname: s.proxy.o.Hostname, id: m.id,
-			protocol: protocolName(s.esmtp, m.utf8(), s.encrypted, s.client.user != ""),
+			protocol: protocolName(s.esmtp, m.utf8(), s.encrypted, s.loggedIn()),
 		},
 		log: s.log,
 	})

@@ -16,6 +16,7 @@ type mail struct {
 	from       command
 	recipients []command // those the upstream accepted
 	company    *company
+	via        upstream // the company's, or the connection that the client logged in on
 	up         transaction
 	broken     error  // the transaction upstream is of no use any more
 	chunks     *chunk // nil before the first BDAT
@@ -65,11 +66,14 @@ func (s *session) mailFrom(arg string) {
 		return
 	}
 	s.mails++
-	m := &mail{id: s.transactionID(), from: from, company: who.company}
+	m := &mail{id: s.transactionID(), from: from, company: who.company, via: who.company.upstream}
+	if s.own != nil {
+		m.via = s.own
+	}
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(s.hard, s.proxy.o.Timeouts.Transaction)
 	defer cancel()
-	up, reply, err := m.company.upstream.Begin(ctx, from.path, from.params)
+	up, reply, err := m.via.Begin(ctx, from.path, from.params)
 	s.proxy.metrics.upstream.WithLabelValues("mail").Observe(time.Since(began).Seconds())
 	m.up = up
 	if err != nil {

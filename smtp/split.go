@@ -114,7 +114,7 @@ func (p *Proxy) editSafely(ctx context.Context, t *transit, o *offer, l letter) 
 
 // forwardCopy runs a whole transaction upstream.
 func (p *Proxy) forwardCopy(ctx context.Context, t *transit, o *offer) (Reply, error) {
-	up, reply, err := t.company.upstream.Begin(ctx, t.from.path, t.from.params)
+	up, reply, err := t.via.Begin(ctx, t.from.path, t.from.params)
 	t.up = up
 	defer t.end()
 	if err != nil {

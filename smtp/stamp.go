@@ -9,11 +9,16 @@ import (
 	"time"
 )
 
+// StampName is the header field that every message gets on its way through, and
+// StampWord what its value begins with: a rule of the mail system that keeps mail
+// from coming round again matches them.
 const (
-	stampName = "X-Career-Relay"
-	stampWord = "relayed" // what a rule of the mail system matches
-	maxPasses = 3         // valid stamps on one message; more are a loop
+	StampName = "X-Career-Relay"
+	StampWord = "relayed"
 )
+
+// maxPasses is how many valid stamps one message may have; more are a loop.
+const maxPasses = 3
 
 // stamper makes and checks the line that tells that a message has been here.
 type stamper struct{ key []byte }
@@ -21,7 +26,7 @@ type stamper struct{ key []byte }
 // line is the header field for a message of a company.
 func (s stamper) line(company, messageID string, at time.Time) string {
 	seconds := strconv.FormatInt(at.Unix(), 10)
-	return stampName + ": " + stampWord + "; " + seconds + "; " + s.mac(company, messageID, seconds) + "\r\n"
+	return StampName + ": " + StampWord + "; " + seconds + "; " + s.mac(company, messageID, seconds) + "\r\n"
 }
 
 // valid tells whether a stamp was made here, for this message and company.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"runtime/debug"
 	"strings"
 
@@ -16,6 +18,7 @@ import (
 // checkCommand validates a configuration: 0 if the relay would start with it.
 type checkCommand struct {
 	File string `arg:"" help:"Configuration file." default:"careerrelay.yaml"`
+	DNS  bool   `name:"dns" help:"Also look up whether the DNS has the public keys of dkim_keys, and print the records that it lacks."`
 }
 
 func (c *checkCommand) Run(t *terminal) error {
@@ -23,8 +26,40 @@ func (c *checkCommand) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if c.DNS {
+		if err := checkDKIM(t, config, net.DefaultResolver.LookupTXT); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(t.stdout, "%s: ok, %s, %s\n", c.File, count(len(config.Companies), "company", "companies"),
 		count(len(config.Warnings()), "warning", "warnings"))
+	return nil
+}
+
+// checkDKIM compares the keys that sign edited mail with their records in the
+// DNS: without the right record receivers take the signature for a forgery.
+func checkDKIM(t *terminal, config *configs.Config, lookup func(context.Context, string) ([]string, error)) error {
+	wrong := 0
+	for i := range config.Companies {
+		for _, k := range signingKeys(&config.Companies[i]) {
+			records, err := lookup(t.ctx, k.Name())
+			if err == nil {
+				err = k.Published(records)
+			}
+			if err == nil {
+				continue
+			}
+			wrong++
+			record, recordErr := k.Record()
+			if recordErr != nil {
+				return recordErr
+			}
+			fmt.Fprintf(t.stderr, "%s: %v\n  publish this TXT record: %s\n", k.Name(), err, record)
+		}
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%s not published as the relay signs", count(wrong, "DKIM key is", "DKIM keys are"))
+	}
 	return nil
 }
 

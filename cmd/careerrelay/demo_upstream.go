@@ -86,14 +86,31 @@ func (b *inbox) all() []arrival {
 	return out
 }
 
+// newest is the number of the last message; 0: there was none.
+func (b *inbox) newest() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last
+}
+
 // wait returns the newest message with that Message-ID, as soon as there is one.
 func (b *inbox) wait(ctx context.Context, id string) (arrival, error) {
+	return b.await(ctx, func(a arrival) bool { return messageID(a.Raw) == id })
+}
+
+// next returns the message that arrives after the one with the number last.
+func (b *inbox) next(ctx context.Context, last int) (arrival, error) {
+	return b.await(ctx, func(a arrival) bool { return a.ID > last })
+}
+
+// await returns the newest message that is wanted, as soon as there is one.
+func (b *inbox) await(ctx context.Context, wanted func(arrival) bool) (arrival, error) {
 	for {
 		b.mu.Lock()
 		changed := b.changed
 		b.mu.Unlock()
 		for _, a := range b.all() {
-			if messageID(a.Raw) == id {
+			if wanted(a) {
 				return a, nil
 			}
 		}

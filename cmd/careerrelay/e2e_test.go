@@ -20,7 +20,7 @@ func TestHop(t *testing.T) {
 	t.Parallel()
 	mailbox := startMailbox(t)
 	for name, run := range map[string]func(*testing.T, *hop){
-		"bytes": hopBytes, "link": hopLink, "credits": hopCredits, "twice": hopTwice, "killed": hopKilled, "refused": hopRefused,
+		"bytes": hopBytes, "link": hopLink, "credits": hopCredits, "twice": hopTwice, "killed": hopKilled, "refused": hopRefused, "resign": hopResign,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -92,7 +92,7 @@ func explain(f finding) (explanation, []byte, error) {
 	if f.edited != nil {
 		edits = f.edited.Edits()
 		var b bytes.Buffer
-		if _, err := f.edited.WriteTo(&b); err != nil {
+		if _, err := f.WriteTo(&b); err != nil {
 			return e, nil, err
 		}
 		after = b.Bytes()
@@ -176,8 +176,18 @@ func (e explanation) print(p paper, before, after []byte) {
 	e.printParts(p)
 	if after != nil {
 		old, now := readParts(before), readParts(after)
+		for _, in := range e.Insertions {
+			printSigned(p, in)
+		}
 		printContext(p, "plain text", addition(old.Text, now.Text))
 		printContext(p, "HTML", addition(old.HTML, now.HTML))
+	}
+}
+
+// printSigned says which signatures give way to the relay's.
+func printSigned(w io.Writer, in rewrite.Inserted) {
+	if in.Replaced > 0 {
+		fmt.Fprintf(w, "\n%s: %s replaced by the relay's own\n", in.Part, count(in.Replaced, "signature", "signatures"))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/mail"
 	"net/url"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/careerrelay/careerrelay/configs"
 	"github.com/careerrelay/careerrelay/rewrite"
+	"github.com/careerrelay/careerrelay/smtp"
 	"github.com/careerrelay/careerrelay/store"
 	"github.com/careerrelay/careerrelay/web"
 )
@@ -42,8 +44,19 @@ type finding struct {
 	reading rewrite.Reading
 	verdict rewrite.Verdict
 	edited  *rewrite.Edited // nil: it passes unedited
+	signed  string          // new DKIM signatures on top of the edited mail
 	reason  string          // why it passes; "" if it is edited
 	link    string          // in the edited mail
+}
+
+// WriteTo writes an edited mail as it would go upstream, without the trace lines.
+func (f finding) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, f.signed)
+	if err != nil {
+		return int64(n), err
+	}
+	written, err := f.edited.WriteTo(w)
+	return int64(n) + written, err
 }
 
 // newInspector takes the companies of a configuration file, or the sample
@@ -140,7 +153,16 @@ func (ins *inspector) edit(company *inspected, env rewrite.Envelope, f *finding)
 		f.reason = "no_wording"
 		return nil
 	}
-	edited, err := f.message.Edit(block, rewrite.EditOptions{BreakDKIM: company.DKIM == "insert", Links: ins.starts})
+	o := rewrite.EditOptions{BreakDKIM: company.DKIM != "skip", Links: ins.starts}
+	keys, wanted := company.signers(f.message)
+	if wanted && len(keys) == 0 {
+		f.reason = "dkim_key"
+		return nil
+	}
+	if wanted {
+		o.StripDKIM = keys[0].Domain
+	}
+	edited, err := f.message.Edit(block, o)
 	if unedited, ok := errors.AsType[*rewrite.Unedited](err); ok {
 		f.reason = unedited.Reason
 		return nil
@@ -155,8 +177,22 @@ func (ins *inspector) edit(company *inspected, env rewrite.Envelope, f *finding)
 		}
 		return nil
 	}
+	if wanted {
+		if f.signed, err = smtp.Sign(keys, edited); err != nil {
+			f.reason = "failed_sign"
+			return nil
+		}
+	}
 	f.edited, f.link = edited, link
 	return nil
+}
+
+// signers are the keys that sign the mail once it is edited, if it wants any.
+func (c *inspected) signers(m *rewrite.Message) (keys []smtp.SigningKey, wanted bool) {
+	if c.DKIM != "resign" || len(m.Values("DKIM-Signature"))+len(m.Values("ARC-Message-Signature")) == 0 {
+		return nil, false
+	}
+	return smtp.KeysFor(signingKeys(&c.Company), rewrite.SenderDomain(m.Values("From"))), true
 }
 
 // envelope guesses the transaction that a stored mail came in: from the From

@@ -50,6 +50,10 @@ func printInsertions(t *terminal, inserted []rewrite.Inserted) {
 		return
 	}
 	for _, in := range inserted {
+		if in.Replaced > 0 {
+			fmt.Fprintf(t.stdout, "%s: new, in place of %d\n", in.Part, in.Replaced)
+			continue
+		}
 		fmt.Fprintf(t.stdout, "%s: %d bytes inserted, at %d to %d\n", in.Part, in.Bytes, in.Start, in.End)
 		for line := range strings.Lines(in.Text) {
 			fmt.Fprintf(t.stdout, "  + %s\n", strings.TrimRight(line, "\r\n"))

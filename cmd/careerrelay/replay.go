@@ -130,7 +130,7 @@ func (c *replayCommand) write(file mailFile, f finding) error {
 	if err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
-	_, err = f.edited.WriteTo(out)
+	_, err = f.WriteTo(out)
 	return errors.Join(err, out.Close())
 }
 

@@ -154,11 +154,7 @@ func (s *server) openKeys() error {
 	if s.pageKey, err = hkdf.Key(sha256.New, secret, nil, "careerrelay forms 1", sha256.Size); err != nil {
 		return fmt.Errorf("derive form key: %w", err)
 	}
-	keys, err := s.config.ProfileKeys()
-	if err != nil {
-		return err
-	}
-	s.sealer, err = store.NewSealer(keys[0], keys[1:]...)
+	s.sealer, err = newSealer(s.config)
 	return err
 }
 
@@ -204,6 +200,7 @@ func (s *server) serve(l *listeners) {
 		s.reloader.run(ctx, hup, ticker.C)
 		return nil
 	})
+	s.serveControl()
 	s.run("retention", func() error {
 		s.keepRetention(ctx)
 		return nil
@@ -280,7 +277,7 @@ func (s *server) applyCompanies(c *configs.Config) error {
 	}
 	links, old := newLinkBook(c), s.links.Load()
 	s.links.Store(&links) // SetCompanies asks for them
-	companies, err := s.companies(c, ups, hostname)
+	companies, err := companiesOf(c, ups, hostname)
 	if err == nil {
 		err = s.proxy.SetCompanies(companies)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -127,5 +128,32 @@ func TestServeUpstreamCertificate(t *testing.T) {
 	hand(t, s.smtp, "S: 250 *")
 	if got := upstream.Messages(); len(got) != 2 || got[1].Peer != "relay.example" {
 		t.Errorf("upstream got %+v", got)
+	}
+}
+
+// TestServePassesLogins: with mechanism pass the upstream decides who may send.
+func TestServePassesLogins(t *testing.T) {
+	r, upstream := behindLogin(t, smtptest.Options{Auth: "PLAIN", Login: func(_, user, secret string) bool {
+		return user == "ats" && secret == "s3cret-word"
+	}}, "    upstream_auth: {mechanism: pass}")
+	r.write(t, strings.Replace(string(mustRead(t, r.file)), "      networks: [127.0.0.0/8]", "      users: [{name: ats, domains: [sample.example.jp]}]", 1))
+	s := r.serve(t)
+	login := func(password string) string {
+		return "C: AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00ats\x00"+password))
+	}
+	c := smtptest.Dial(t, s.smtp)
+	c.Talk("S: 220 *", "C: EHLO ats.example", "S: 250-*", "C: MAIL FROM:<hr@sample.example.jp>", "S: 530 *",
+		login("wrong"), "S: 535 5.7.8 Authentication credentials invalid", login("s3cret-word"), "S: 235 *",
+		"C: MAIL FROM:<hr@elsewhere.example>", "S: 550 *", "C: MAIL FROM:<hr@sample.example.jp>", "S: 250 *",
+		"C: RCPT TO:<one@mail.example.com>", "S: 250 *", "C: DATA", "S: 354 *", "C: Subject: hello", "C: ", "C: Good morning.", "C: .", "S: 250 *")
+	c.Close()
+	if got := upstream.Messages(); len(got) != 1 || !strings.Contains(got[0].Body, "with ESMTPA id") {
+		t.Errorf("upstream got %+v", got)
+	}
+	s.end(t)
+	for line := range s.log {
+		if strings.Contains(line, "s3cret") {
+			t.Errorf("the log shows a secret: %s", line)
+		}
 	}
 }

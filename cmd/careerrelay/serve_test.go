@@ -141,7 +141,7 @@ func (s *running) get(t *testing.T, path string) (int, string) {
 	return answer(t)(http.Get("http://" + s.admin + path))
 }
 
-func (s *running) post(t *testing.T, path string) (int, string) {
+func (s *relay) post(t *testing.T, path string) (int, string) {
 	t.Helper()
 	return answer(t)(http.Post("http://"+s.admin+path, "", nil))
 }

@@ -18,7 +18,7 @@ import (
 
 // proxyOptions is the configuration in the words of package smtp.
 func (s *server) proxyOptions(c *configs.Config, ups upstreams, hostname string) (smtp.Options, error) {
-	companies, err := s.companies(c, ups, hostname)
+	companies, err := companiesOf(c, ups, hostname)
 	if err != nil {
 		return smtp.Options{}, err
 	}
@@ -62,9 +62,9 @@ func hostnameOf(c *configs.Config) (string, error) {
 	return name, nil
 }
 
-// companies is the companies of a configuration, with rules compiled and
+// companiesOf is the companies of a configuration, with rules compiled and
 // upstreams ready to be dialled.
-func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([]smtp.Company, error) {
+func companiesOf(c *configs.Config, ups upstreams, hostname string) ([]smtp.Company, error) {
 	var all []smtp.Company
 	for i := range c.Companies {
 		one := &c.Companies[i]
@@ -75,15 +75,25 @@ func (s *server) companies(c *configs.Config, ups upstreams, hostname string) ([
 		all = append(all, smtp.Company{
 			ID: string(one.ID), Domains: texts(one.Domains), Upstream: up,
 			Networks: prefixes(one.Accept.Networks), Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
-			Mode: smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
+			PassAuth: one.UpstreamAuth.Mechanism == configs.ByClient,
+			Mode:     smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
 			Block: func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
 				return one.Block(c.Agency, v, link, optOut)
 			},
-			DKIM: smtp.DKIM(one.DKIM), Recipients: smtp.Recipients(one.Recipients),
+			DKIM: smtp.DKIM(one.DKIM), SigningKeys: signingKeys(one), Recipients: smtp.Recipients(one.Recipients),
 			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Window: time.Duration(one.Burst.Window)},
 		})
 	}
 	return all, nil
+}
+
+// signingKeys are the keys that sign the company's mail after an edit.
+func signingKeys(c *configs.Company) []smtp.SigningKey {
+	var keys []smtp.SigningKey
+	for _, k := range c.DKIMKeys {
+		keys = append(keys, smtp.SigningKey{Domain: string(k.Domain), Selector: string(k.Selector), Key: k.Signer()})
+	}
+	return keys
 }
 
 func users(all []configs.User) []smtp.User {

@@ -22,13 +22,16 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
+// life is that of a usual certificate: nothing warns that it ends soon.
+const life = 90 * 24 * time.Hour
+
 // NewAuthority makes an authority.
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(2 * life),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -62,7 +65,7 @@ func (a *Authority) Pool() *x509.CertPool {
 // clients; the first name is the subject.
 func (a *Authority) Issue(t testing.TB, names ...string) tls.Certificate {
 	t.Helper()
-	return a.issue(t, time.Now().Add(12*time.Hour), names)
+	return a.issue(t, time.Now().Add(life), names)
 }
 
 // IssueExpired makes a certificate whose time is over.

@@ -244,8 +244,17 @@ func (s *serving) credentials(mechanism, initial string) (user, secret string, e
 		}
 		return user, secret, err
 	}
+	for mechanism == "ENDLESS" {
+		if _, err := s.ask("and then?"); err != nil {
+			return "", "", err
+		}
+	}
+	if mechanism == "CRAM-MD5" { // or any other with one question and no first response
+		secret, err = s.ask("<1.2@upstream.example>")
+		return "", secret, err
+	}
 	text, err := decoded(initial)
-	if initial == "" {
+	if err == nil && initial == "" {
 		text, err = s.ask("")
 	}
 	if err != nil {

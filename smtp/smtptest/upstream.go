@@ -19,7 +19,8 @@ type Options struct {
 	Implicit   bool   // TLS from the first octet instead of STARTTLS
 	Auth       string // mechanisms to announce: "PLAIN LOGIN"
 	// Login decides about a login; nil accepts every one. PLAIN and LOGIN give user and
-	// password, XOAUTH2 user and token, EXTERNAL the identity.
+	// password, XOAUTH2 user and token, EXTERNAL the identity, CRAM-MD5 the response as it is;
+	// ENDLESS asks for ever.
 	Login   func(mechanism, user, secret string) bool
 	Faults  map[Point]Fault
 	MidBody int64 // [1000]
