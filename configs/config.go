@@ -115,6 +115,8 @@ type Agency struct {
 	Contact string `yaml:"contact" jsonschema:"required"`
 	// Web address of the privacy policy.
 	PrivacyPolicy URL `yaml:"privacy_policy" jsonschema:"required"`
+	// Mail domains of the agency, subdomains included. Its own people are never candidates and never count.
+	Domains []Domain `yaml:"domains"`
 }
 
 // Log says what is logged.
@@ -195,6 +197,9 @@ type Company struct {
 	Domains []Domain `yaml:"domains" jsonschema:"required"`
 	// Web address that links begin with; best a host of the company's own.
 	PublicURL URL `yaml:"public_url" jsonschema:"required"`
+	// Mailbox that the mails to candidates come from, such as "Sample Inc. <saiyo@example.co.jp>": receipts, proofs of an
+	// address, links of /c/<company>. They go out through upstream. Without it the pages send no mail.
+	Sender Mailbox `yaml:"sender"`
 	// Who may send mail as this company.
 	Accept Accept `yaml:"accept"`
 	// Mail servers that take the company's mail, tried in order: smtp:// (STARTTLS, verified), smtps://

@@ -50,6 +50,8 @@ func schemaOf(typ reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Pattern: `^[0-9.]+(ns|us|µs|ms|s|m|h|d|y)([0-9.]+(ns|us|µs|ms|s|m|h))*$`, Type: "string"}
 	case *ID:
 		return &jsonschema.Schema{Pattern: idForm.String(), Type: "string"}
+	case *Mailbox:
+		return &jsonschema.Schema{Pattern: "@", Type: "string"}
 	case *URL:
 		return &jsonschema.Schema{Pattern: `^https?://`, Type: "string"}
 	case *Upstream:

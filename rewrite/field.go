@@ -67,7 +67,17 @@ func validName(name []byte) bool {
 
 // unfold removes the line ends of a folded value (RFC 5322, section 2.2.3).
 func unfold(value []byte) string {
-	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(string(value)))
+	value = bytes.TrimSpace(value)
+	if bytes.IndexByte(value, '\n') < 0 && bytes.IndexByte(value, '\r') < 0 {
+		return string(value)
+	}
+	unfolded := make([]byte, 0, len(value))
+	for _, c := range value {
+		if c != '\r' && c != '\n' {
+			unfolded = append(unfolded, c)
+		}
+	}
+	return strings.TrimSpace(string(unfolded))
 }
 
 func fieldValues(fields []Field, name string) []string {

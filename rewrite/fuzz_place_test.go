@@ -69,10 +69,6 @@ func FuzzHTMLPlace(f *testing.F) {
 func htmlPartView(source string) *view {
 	h := readHTML(source)
 	v := &view{leaf: &leaf{part: &Part{MediaType: "text/html"}, text: mapped{text: source}}, html: &h, lines: h.lines}
-	texts, quoted := make([]string, len(v.lines)), make([]bool, len(v.lines))
-	for i, ln := range v.lines {
-		texts[i], quoted[i] = ln.text, ln.quoted
-	}
-	v.layout = findLayout(texts, quoted)
+	v.layout = findLayout(v.lines)
 	return v
 }

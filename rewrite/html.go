@@ -1,7 +1,9 @@
 package rewrite
 
 import (
+	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -29,12 +31,33 @@ type htmlView struct {
 	words  []int   // words[i]: visible text tokens up to the end of lines[i]
 	quotes []int   // the same for quotations
 	text   []byte  // the visible text without white space …
-	at     []int32 // … and where each byte of it stands in the source
+	pieces []piece // … and where its pieces stand in the source
+}
+
+// piece is a stretch of visible text that stands together in the source.
+type piece struct {
+	text, source int32 // where it begins
+	reference    bool  // it is one character reference: all of it stands for each byte
+}
+
+// at is where a byte of the visible text stands in the source.
+func (h *htmlView) at(i int) int {
+	n, found := slices.BinarySearchFunc(h.pieces, i, func(p piece, i int) int { return int(p.text) - i })
+	if !found {
+		n--
+	}
+	p := h.pieces[n]
+	if p.reference {
+		return int(p.source)
+	}
+	return int(p.source) + i - int(p.text)
 }
 
 // element is one open element and what it does to the text inside.
 type element struct {
 	name   string
+	flow   bool // a block may stand in it …
+	phrase bool // … or only in the elements around it
 	hidden bool // display:none and its kin
 	tiny   bool // font-size:0, until a child sets another
 	quoted bool
@@ -63,7 +86,7 @@ func set(names string) map[string]bool {
 type htmlReader struct {
 	view   htmlView
 	stack  []element
-	line   strings.Builder
+	line   []byte
 	end    int // of the line's last visible character
 	words  int
 	quotes int
@@ -73,7 +96,7 @@ type htmlReader struct {
 // may stand. The tokenizer never fails: HTML has no wrong input.
 func readHTML(source string) htmlView {
 	r := &htmlReader{}
-	r.view.text, r.view.at = make([]byte, 0, len(source)/2), make([]int32, 0, len(source)/2)
+	r.view.text = make([]byte, 0, len(source)/2)
 	z := html.NewTokenizer(strings.NewReader(source))
 	for at, open := 0, false; ; {
 		kind := z.Next()
@@ -131,17 +154,16 @@ func (r *htmlReader) top() element {
 // point notes the place at offset if a block may stand there.
 func (r *htmlReader) point(offset int) {
 	e := r.top()
-	inside := phraseElements[e.name]
-	if e.hidden || e.quoted || e.pre || e.name != "" && !flowElements[e.name] && !inside {
+	if e.hidden || e.quoted || e.pre || e.name != "" && !e.flow && !e.phrase {
 		return
 	}
-	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes, inside})
+	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes, e.phrase})
 }
 
 // endAll closes what the end of the source closes: paragraphs and inline
 // elements whose end tags are missing. Tables stay open: nothing is put there.
 func (r *htmlReader) endAll() {
-	for len(r.stack) > 0 && phraseElements[r.top().name] {
+	for len(r.stack) > 0 && r.top().phrase {
 		r.stack = r.stack[:len(r.stack)-1]
 	}
 }
@@ -177,12 +199,15 @@ func plainRun(s string) int {
 
 // run adds text that stands for itself.
 func (r *htmlReader) run(s string, at int) {
-	r.line.WriteString(s)
+	r.line = append(r.line, s...)
 	r.end = at + len(s)
+	r.see(s, at, false)
+}
+
+// see adds visible text that stands at a place of the source.
+func (r *htmlReader) see(s string, at int, reference bool) {
+	r.view.pieces = append(r.view.pieces, piece{int32(len(r.view.text)), int32(at), reference})
 	r.view.text = append(r.view.text, s...)
-	for i := range len(s) {
-		r.view.at = append(r.view.at, int32(at+i))
-	}
 }
 
 // charLen is the length of the blank or the character reference at the start of s.
@@ -219,24 +244,21 @@ func (r *htmlReader) char(c string, start, end int, e element) {
 		r.breakLine(true)
 		return
 	case c == "\r" || c == "\n" || c == "\t" || c == " ":
-		if s := r.line.String(); !e.pre && (s == "" || s[len(s)-1] == ' ') {
+		if n := len(r.line); !e.pre && (n == 0 || r.line[n-1] == ' ') {
 			return
 		}
-		r.line.WriteByte(' ')
+		r.line = append(r.line, ' ')
 		return
 	}
-	r.line.WriteString(c)
+	r.line = append(r.line, c...)
 	r.end = end
-	r.view.text = append(r.view.text, c...)
-	for range len(c) {
-		r.view.at = append(r.view.at, int32(start))
-	}
+	r.see(c, start, true)
 }
 
 // breakLine ends the line; an empty one counts only when asked for.
 func (r *htmlReader) breakLine(empty bool) {
-	text := strings.TrimRight(r.line.String(), " ")
-	r.line.Reset()
+	text := string(bytes.TrimRight(r.line, " "))
+	r.line = r.line[:0]
 	if text == "" && !empty {
 		return
 	}
@@ -262,7 +284,7 @@ func (r *htmlReader) start(t html.Token) {
 		return
 	}
 	e := r.top()
-	e.name = name
+	e.name, e.flow, e.phrase = name, flowElements[name], phraseElements[name]
 	e.style(t)
 	if e.quoted && !r.top().quoted {
 		r.quotes++
@@ -309,10 +331,32 @@ func (r *htmlReader) close(name string) {
 }
 
 var (
-	hiddenStyle = regexp.MustCompile(`display:none|visibility:hidden|mso-hide:all|opacity:0(\.0+)?(;|$)|max-height:0|(^|;)height:0(px)?(;|$)`)
-	fontSize    = regexp.MustCompile(`(^|;)font-size:([^;]*)`)
-	zeroSize    = regexp.MustCompile(`^0(\.0+)?(px|pt|em|rem|%)?(!important)?$`)
+	noOpacity = regexp.MustCompile(`opacity:0(\.0+)?(;|$)`)
+	noHeight  = regexp.MustCompile(`(^|;)height:0(px)?(;|$)`)
+	zeroSize  = regexp.MustCompile(`^0(\.0+)?(px|pt|em|rem|%)?(!important)?$`)
 )
+
+// hides tells whether a style, without blanks and in lower case, makes its
+// element invisible.
+func hides(style string) bool {
+	for _, s := range []string{"display:none", "visibility:hidden", "mso-hide:all", "max-height:0"} {
+		if strings.Contains(style, s) {
+			return true
+		}
+	}
+	return strings.Contains(style, "opacity:0") && noOpacity.MatchString(style) ||
+		strings.Contains(style, "height:0") && noHeight.MatchString(style)
+}
+
+// fontSize is the value of the first font-size in a style.
+func fontSize(style string) (string, bool) {
+	for declaration := range strings.SplitSeq(style, ";") {
+		if size, ok := strings.CutPrefix(declaration, "font-size:"); ok {
+			return size, true
+		}
+	}
+	return "", false
+}
 
 // style reads what the element's attributes say about the text inside.
 func (e *element) style(t html.Token) {
@@ -325,9 +369,9 @@ func (e *element) style(t html.Token) {
 			e.hidden = true
 		case "style":
 			style := strings.ToLower(strings.Join(strings.Fields(a.Val), ""))
-			e.hidden = e.hidden || hiddenStyle.MatchString(style)
-			if size := fontSize.FindStringSubmatch(style); size != nil {
-				e.tiny = zeroSize.MatchString(size[2])
+			e.hidden = e.hidden || hides(style)
+			if size, ok := fontSize(style); ok {
+				e.tiny = zeroSize.MatchString(size)
 			}
 			e.pre = e.pre || strings.Contains(style, "white-space:pre")
 		case "class", "id":

@@ -57,6 +57,7 @@ type server struct {
 	registry  *prometheus.Registry
 	keys      *store.Keys
 	sealer    *store.Sealer
+	mailer    *mailer
 	stampKey  []byte
 	pageKey   []byte
 	upstreams upstreams // of the current configuration; changed by open and apply alone
@@ -111,6 +112,7 @@ func (s *server) open() error {
 	if err := s.openTLS(s.config); err != nil {
 		return err
 	}
+	s.mailer = newMailer(func(company, id string) string { return s.proxy.Stamp(company, id) }, s.registry)
 	pages, err := s.newPages(s.config)
 	if err != nil {
 		return err
@@ -134,6 +136,9 @@ func (s *server) open() error {
 		return errors.Join(err, s.upstreams.discard(ups))
 	}
 	s.upstreams = ups
+	if err := s.mailer.follow(s.config, ups, hostname); err != nil {
+		return errors.Join(err, s.proxy.Close())
+	}
 	s.onStop("upstreams", func(context.Context) error { return s.proxy.Close() })
 	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
 	return nil
@@ -286,7 +291,7 @@ func (s *server) applyCompanies(c *configs.Config) error {
 		return errors.Join(err, s.upstreams.discard(ups))
 	}
 	s.upstreams = ups
-	return nil
+	return s.mailer.follow(c, ups, hostname)
 }
 
 func (s *server) admin() admin {
