@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The buckets of format 2; docs/store.md describes keys and values.
+// The buckets of format 3; docs/store.md describes keys and values.
 var (
 	bucketMeta       = []byte("meta")       // "identity" → identity, "ping" → time, "trail" → store.Trail
 	bucketReferrals  = []byte("referrals")  // referral id → engine.EncodeRow
@@ -29,9 +29,11 @@ var (
 	bucketOutbox     = []byte("outbox")     // number → store.Delivery
 	bucketHeld       = []byte("held")       // SHA-256 of a code → engine.EncodeHeld
 	bucketJournal    = []byte("journal")    // number → store.Note
+	bucketPaces      = []byte("paces")      // company, slot → store.Pace
 
 	buckets = [][]byte{bucketMeta, bucketReferrals, bucketLinks, bucketPersons, bucketSuppressed, bucketCompanies,
-		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld, bucketJournal}
+		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld, bucketJournal,
+		bucketPaces}
 )
 
 // appendOnly buckets get their keys in rising order, so their pages are filled

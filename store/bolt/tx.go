@@ -534,3 +534,33 @@ func (t *txn) Notes(from int64, limit int) ([]store.Note, error) {
 
 // DeleteNotes implements engine.Tx.
 func (t *txn) DeleteNotes(to int64) error { return t.deleteTo(bucketJournal, "", to) }
+
+// AddPace implements engine.Tx.
+func (t *txn) AddPace(p store.Pace) error {
+	key, sum := seqKey(p.Company, p.Slot.Unix()), store.Pace{Slot: p.Slot}
+	if _, err := t.load(bucketPaces, key, &sum); err != nil {
+		return err
+	}
+	sum.Allowed += p.Allowed
+	sum.Refused += p.Refused
+	return t.save(bucketPaces, key, sum)
+}
+
+// Paces implements engine.Tx.
+func (t *txn) Paces(company string, since time.Time) (all []store.Pace, err error) {
+	err = scanFrom(t, bucketPaces, company+sep, max(0, since.Unix()), func(p store.Pace) error {
+		if p.Company = company; !p.Slot.Before(since) {
+			all = append(all, p)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// DeletePaces implements engine.Tx.
+func (t *txn) DeletePaces(company string, before time.Time) error {
+	if before.Unix() <= 0 {
+		return nil
+	}
+	return t.deleteTo(bucketPaces, company+sep, before.Unix()-1) // slots begin at whole seconds
+}

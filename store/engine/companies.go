@@ -36,7 +36,7 @@ func (e *Engine) Add(ctx context.Context, company, rule string, d store.Traffic)
 		return fmt.Errorf("add traffic: %w", err)
 	}
 	err := e.db.Write(ctx, func(t Tx) error {
-		return t.Count(company, rule, e.now(), Counters{Seen: d.Seen, Matched: d.Matched, Inserted: d.Inserted})
+		return t.Count(company, rule, e.now(), Counters{Seen: d.Seen, Matched: d.Matched, Near: d.Near, Inserted: d.Inserted})
 	})
 	return wrap("add traffic", err)
 }

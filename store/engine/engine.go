@@ -40,6 +40,7 @@ type Tx interface {
 	Outbox
 	Helds
 	Journal
+	Paces
 }
 
 // Referrals are the rows and the links that lead to them.
@@ -143,6 +144,16 @@ type Journal interface {
 	Notes(from int64, limit int) ([]store.Note, error)
 	// DeleteNotes deletes the lines with numbers up to to.
 	DeleteNotes(to int64) error
+}
+
+// Paces is the memory of the burst guard.
+type Paces interface {
+	// AddPace adds to the counts of p's slot.
+	AddPace(p store.Pace) error
+	// Paces returns a company's slots that begin at or after since.
+	Paces(company string, since time.Time) ([]store.Pace, error)
+	// DeletePaces deletes a company's slots that begin before an instant.
+	DeletePaces(company string, before time.Time) error
 }
 
 // Options of an engine.

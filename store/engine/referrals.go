@@ -47,10 +47,10 @@ func (e *Engine) offered(t Tx, o store.Offer, out bool, now time.Time) (*Row, er
 	if p.ID == "" {
 		r := &Row{Referral: store.NewReferral(e.ids.Next(now), o, now)}
 		r.OptedOut = out
-		if err := addLink(t, r, o); err != nil {
+		if err := t.PutPerson(key, Person{ID: r.ID, Counted: p.Counted}); err != nil {
 			return nil, err
 		}
-		return r, errors.Join(t.PutPerson(key, Person{ID: r.ID, Counted: p.Counted}), t.PutRow(r))
+		return r, putWithLink(t, r, o)
 	}
 	r, err := known(t, p.ID)
 	if err != nil {
@@ -70,10 +70,7 @@ func reoffer(t Tx, r *Row, o store.Offer, now time.Time) error {
 		if len(r.Links) >= maxLinks {
 			return store.ErrOffered
 		}
-		if err := addLink(t, r, o); err != nil {
-			return err
-		}
-		return t.PutRow(r)
+		return putWithLink(t, r, o)
 	case link.Void || r.State != before:
 		link.Void = false
 		return t.PutRow(r)
@@ -85,17 +82,19 @@ func reoffer(t Tx, r *Row, o store.Offer, now time.Time) error {
 // record grow without end by asking.
 const maxLinks = 50
 
-func addLink(t Tx, r *Row, o store.Offer) error {
+// putWithLink keeps r with one more link. The row comes first: of two relays that
+// make a person's referral at once, one fails there and begins anew.
+func putWithLink(t Tx, r *Row, o store.Offer) error {
 	hash := o.Token.Hash()
-	to, err := t.AddLink(hash[:], r.ID)
-	if err != nil {
+	r.Links = append(r.Links, Link{Key: o.Key, Hash: hash[:]})
+	if err := t.PutRow(r); err != nil {
 		return err
 	}
-	if to != r.ID {
-		return errors.New("token belongs to another referral: was the secret of another store used?")
+	to, err := t.AddLink(hash[:], r.ID)
+	if err == nil && to != r.ID {
+		err = errors.New("token belongs to another referral: was the secret of another store used?")
 	}
-	r.Links = append(r.Links, Link{Key: o.Key, Hash: hash[:]})
-	return nil
+	return err
 }
 
 // known is Row for ids that the store itself keeps.

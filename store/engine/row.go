@@ -87,6 +87,7 @@ type Month struct {
 type Counters struct {
 	Seen          int64 `json:"seen,omitempty"`
 	Matched       int64 `json:"match,omitempty"`
+	Near          int64 `json:"near,omitempty"`
 	Inserted      int64 `json:"ins,omitempty"`
 	Sent          int64 `json:"sent,omitempty"`
 	OpenedHuman   int64 `json:"human,omitempty"`
@@ -104,6 +105,7 @@ type Counters struct {
 func (c *Counters) Add(d Counters) {
 	c.Seen += d.Seen
 	c.Matched += d.Matched
+	c.Near += d.Near
 	c.Inserted += d.Inserted
 	c.Sent += d.Sent
 	c.OpenedHuman += d.OpenedHuman
@@ -119,7 +121,7 @@ func (c *Counters) Add(d Counters) {
 
 func (c Counters) counts(company string, balance store.Credits) store.Counts {
 	return store.Counts{
-		Company: company, Traffic: store.Traffic{Seen: c.Seen, Matched: c.Matched, Inserted: c.Inserted},
+		Company: company, Traffic: store.Traffic{Seen: c.Seen, Matched: c.Matched, Near: c.Near, Inserted: c.Inserted},
 		Sent: c.Sent, OpenedHuman: c.OpenedHuman, OpenedMachine: c.OpenedMachine,
 		OptedIn: c.OptedIn, OptedOut: c.OptedOut, Withdrawn: c.Withdrawn, HandedOver: c.HandedOver,
 		Introduced: c.Introduced, Hired: c.Hired, Purged: c.Purged, Credits: balance,

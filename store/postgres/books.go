@@ -44,12 +44,12 @@ func (t *txn) PutBook(company string, b store.Book) error {
 	return t.exec(`INSERT INTO books (company, book) VALUES ($1, $2) ON CONFLICT (company) DO UPDATE SET book = excluded.book`, company, content)
 }
 
-const counterColumns = `seen, matched, inserted, sent, opened_human, opened_machine, opted_in, opted_out, withdrawn, handed_over,
+const counterColumns = `seen, matched, near, inserted, sent, opened_human, opened_machine, opted_in, opted_out, withdrawn, handed_over,
 	introduced, hired, purged`
 
 // fields are the counters in the order of counterColumns.
 func fields(c *engine.Counters) []any {
-	return []any{&c.Seen, &c.Matched, &c.Inserted, &c.Sent, &c.OpenedHuman, &c.OpenedMachine, &c.OptedIn, &c.OptedOut, &c.Withdrawn, &c.HandedOver,
+	return []any{&c.Seen, &c.Matched, &c.Near, &c.Inserted, &c.Sent, &c.OpenedHuman, &c.OpenedMachine, &c.OptedIn, &c.OptedOut, &c.Withdrawn, &c.HandedOver,
 		&c.Introduced, &c.Hired, &c.Purged}
 }
 

@@ -90,6 +90,7 @@ CREATE TABLE counters (
     rule           text   NOT NULL,
     seen           bigint NOT NULL,
     matched        bigint NOT NULL,
+    near           bigint NOT NULL,
     inserted       bigint NOT NULL,
     sent           bigint NOT NULL,
     opened_human   bigint NOT NULL,
@@ -130,6 +131,15 @@ CREATE TABLE held (
 );
 
 CREATE INDEX held_referral ON held (referral);
+
+-- Links by company and slot of five minutes, for the burst guard.
+CREATE TABLE paces (
+    company text        NOT NULL,
+    slot    timestamptz NOT NULL,
+    allowed bigint      NOT NULL,
+    refused bigint      NOT NULL,
+    PRIMARY KEY (company, slot)
+);
 
 CREATE TABLE journal (
     seq  bigint PRIMARY KEY,
