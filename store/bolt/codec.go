@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The buckets of format 2; docs/store.md describes keys and values.
+// The buckets of format 3; docs/store.md describes keys and values.
 var (
 	bucketMeta       = []byte("meta")       // "identity" → identity, "ping" → time, "trail" → store.Trail
 	bucketReferrals  = []byte("referrals")  // referral id → referralRecord
@@ -28,9 +28,11 @@ var (
 	bucketOutbox     = []byte("outbox")     // number → store.Delivery
 	bucketHeld       = []byte("held")       // SHA-256 of a code → heldRecord
 	bucketJournal    = []byte("journal")    // number → store.Note
+	bucketPaces      = []byte("paces")      // company, slot → store.Pace
 
 	buckets = [][]byte{bucketMeta, bucketReferrals, bucketLinks, bucketPersons, bucketSuppressed, bucketCompanies,
-		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld, bucketJournal}
+		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld, bucketJournal,
+		bucketPaces}
 )
 
 // appendOnly buckets get their keys in rising order, so their pages are filled
@@ -178,6 +180,7 @@ func (c *companyRecord) counts(company string) store.Counts {
 type counters struct {
 	Seen          int64 `json:"seen,omitempty"`
 	Matched       int64 `json:"match,omitempty"`
+	Near          int64 `json:"near,omitempty"`
 	Inserted      int64 `json:"ins,omitempty"`
 	Sent          int64 `json:"sent,omitempty"`
 	OpenedHuman   int64 `json:"human,omitempty"`
@@ -194,6 +197,7 @@ type counters struct {
 func (c *counters) add(d counters) {
 	c.Seen += d.Seen
 	c.Matched += d.Matched
+	c.Near += d.Near
 	c.Inserted += d.Inserted
 	c.Sent += d.Sent
 	c.OpenedHuman += d.OpenedHuman
@@ -209,7 +213,7 @@ func (c *counters) add(d counters) {
 
 func (c counters) counts(company string, balance store.Credits) store.Counts {
 	return store.Counts{
-		Company: company, Traffic: store.Traffic{Seen: c.Seen, Matched: c.Matched, Inserted: c.Inserted},
+		Company: company, Traffic: store.Traffic{Seen: c.Seen, Matched: c.Matched, Near: c.Near, Inserted: c.Inserted},
 		Sent: c.Sent, OpenedHuman: c.OpenedHuman, OpenedMachine: c.OpenedMachine,
 		OptedIn: c.OptedIn, OptedOut: c.OptedOut, Withdrawn: c.Withdrawn, HandedOver: c.HandedOver,
 		Introduced: c.Introduced, Hired: c.Hired, Purged: c.Purged, Credits: balance,

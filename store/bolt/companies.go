@@ -68,7 +68,7 @@ func (s *Store) Add(ctx context.Context, company, rule string, d store.Traffic) 
 		return fmt.Errorf("add traffic: %w", err)
 	}
 	err := s.update(ctx, func(t *txn) error {
-		return t.tally(company, rule, s.now(), counters{Seen: d.Seen, Matched: d.Matched, Inserted: d.Inserted})
+		return t.tally(company, rule, s.now(), counters{Seen: d.Seen, Matched: d.Matched, Near: d.Near, Inserted: d.Inserted})
 	})
 	return wrap("add traffic", err)
 }

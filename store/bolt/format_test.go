@@ -78,6 +78,9 @@ func makeKept(t *testing.T) {
 	must(t, s.Add(t.Context(), "c", "", store.Traffic{Seen: 100, Matched: 16, Inserted: 16}))
 	_, err = s.Note(t.Context(), store.Note{Kind: store.NoteAccess, Actor: "hr", Action: "look"})
 	must(t, err)
+	pace := store.PaceAt("c", keptAt)
+	pace.Allowed = 16
+	must(t, s.AddPace(t.Context(), pace))
 	must(t, s.Ping(t.Context()))
 	must(t, s.Close())
 	writeFile(t, keptPath(Format), gzipped(t, compacted(t, path)))
