@@ -18,8 +18,13 @@ var allowedImports = map[string][]string{
 	"packaging":       {},
 	"rewrite":         {},
 	"store":           {},
-	"store/bolt":      {"store"},
+	"store/engine":    {"store"},
+	"store/bolt":      {"store", "store/engine"},
+	"store/postgres":  {"store", "store/engine"},
 	"store/storetest": {"store"},
+
+	"store/postgres/postgrestest": {},
+
 	"smtp":            {"rewrite", "store"},
 	"smtp/smtptest":   {},
 	"web":             {"store"},
