@@ -73,7 +73,7 @@ var start = time.Date(2026, 6, 15, 9, 0, 0, 0, time.UTC)
 func newDesk(t *testing.T, change ...func(*Options)) *desk {
 	t.Helper()
 	c := &clock{at: start}
-	s, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Options{Now: c.now, Outbox: true})
+	s, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Options{Policy: store.Policy{Now: c.now, Outbox: true}})
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	d := &desk{t: t, store: &failing{Store: s}, clock: c}

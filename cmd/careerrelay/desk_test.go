@@ -35,7 +35,7 @@ func withDashboard(t *testing.T) (s *server, base string) {
 	r.write(t, text)
 	config, err := configs.Load(r.file)
 	must(t, err)
-	l, err := openListeners(config.Listen)
+	l, err := openListeners(config.Listen, nil)
 	must(t, err)
 	s, err = start(config, l, slog.New(slog.DiscardHandler))
 	must(t, err)

@@ -197,7 +197,7 @@ func TestControlSocket(t *testing.T) {
 	must(t, err)
 	must(t, left.Close()) // as a killed relay leaves it
 	wantRun(t, 0, "", "audit", "--config", s.config.File())
-	l, err := openListeners(s.config.Listen)
+	l, err := openListeners(s.config.Listen, nil)
 	must(t, err)
 	again, err := start(s.config, l, newLogger(os.Stderr, configs.Log{Level: "error"}))
 	must(t, err)
@@ -419,7 +419,7 @@ func TestPurgeCommand(t *testing.T) {
 	config, err := configs.Load(file)
 	must(t, err)
 	past := time.Now().Add(-121 * 24 * time.Hour)
-	db, err := bolt.Open(config.StorePath(), bolt.Options{Now: func() time.Time { return past }})
+	db, err := bolt.Open(config.StorePath(), bolt.Options{Policy: store.Policy{Now: func() time.Time { return past }}})
 	must(t, err)
 	keys := secretsOf(t, config)
 	for i := range 3 {

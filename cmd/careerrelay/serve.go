@@ -36,13 +36,17 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Run(t *terminal) error {
-	config, err := loadConfig(t, c.Config)
+	inherited, err := inheritedSockets()
 	if err != nil {
 		return err
 	}
-	l, err := openListeners(config.Listen)
+	config, err := loadConfigOn(t, c.Config, inherited.listen())
 	if err != nil {
-		return err
+		return errors.Join(err, inherited.close())
+	}
+	l, err := openListeners(config.Listen, inherited)
+	if err != nil {
+		return errors.Join(err, inherited.close())
 	}
 	s, err := start(config, l, newLogger(t.stderr, config.Log))
 	if err != nil {
@@ -58,6 +62,8 @@ type server struct {
 	registry  *prometheus.Registry
 	keys      *store.Keys
 	sealer    *store.Sealer
+	mailer    *mailer
+	agency    agencySide
 	stampKey  []byte
 	pageKey   []byte
 	upstreams upstreams // of the current configuration; changed by open and apply alone
@@ -69,6 +75,7 @@ type server struct {
 	store     *bolt.Store
 	proxy     *smtp.Proxy
 	reloader  *reloader
+	pause     *killSwitch
 	pages     atomic.Pointer[web.Pages]      // of the current configuration
 	tls       atomic.Pointer[tls.Config]     // of the current certificate files
 	links     atomic.Pointer[linkBook]       // of the current configuration
@@ -118,6 +125,10 @@ func (s *server) open() error {
 	if err := s.openTLS(s.config); err != nil {
 		return err
 	}
+	if err := s.openAgency(); err != nil {
+		return err
+	}
+	s.mailer = newMailer(func(company, id string) string { return s.proxy.Stamp(company, id) }, s.registry)
 	pages, err := s.newPages(s.config)
 	if err != nil {
 		return err
@@ -133,6 +144,7 @@ func (s *server) open() error {
 	if err != nil {
 		return err
 	}
+	s.pause = newKillSwitch(s.config.PauseFile(), s.companyIDs, s.log, s.registry)
 	options, err := s.proxyOptions(s.config, ups, hostname)
 	if err == nil {
 		s.proxy, err = smtp.New(options)
@@ -141,6 +153,9 @@ func (s *server) open() error {
 		return errors.Join(err, s.upstreams.discard(ups))
 	}
 	s.upstreams = ups
+	if err := s.mailer.follow(s.config, ups, hostname); err != nil {
+		return errors.Join(err, s.proxy.Close())
+	}
 	s.onStop("upstreams", func(context.Context) error { return s.proxy.Close() })
 	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
 	s.alarms = newAlarmBoard(s.registry, time.Now)
@@ -199,6 +214,10 @@ func (s *server) serve(l *listeners) {
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
+	if l.metrics != nil {
+		s.serveHTTP("metrics", l.metrics, s.admin().readOnly())
+	}
+	s.serveAgency()
 	if l.desk != nil {
 		s.serveHTTP("dashboard", l.desk, s.desk)
 		s.run("alarms", func() error { s.alarms.watch(ctx); return nil })
@@ -213,6 +232,11 @@ func (s *server) serve(l *listeners) {
 		return nil
 	})
 	s.serveControl()
+	looks := time.NewTicker(pauseEvery)
+	s.run("kill switch", func() error {
+		s.pause.run(ctx, looks.C)
+		return nil
+	})
 	s.run("retention", func() error {
 		s.keepRetention(ctx)
 		return nil
@@ -227,13 +251,14 @@ func (s *server) serve(l *listeners) {
 	s.onStop("mail", func(context.Context) error {
 		signal.Stop(hup)
 		ticker.Stop()
+		looks.Stop()
 		cancel()
 		for range l.smtp { // Serve bounds its own draining
 			<-mail
 		}
 		return nil
 	})
-	s.log.Info("relay is up", "smtp", l.addresses(false), "smtps", l.addresses(true), "web", l.web.Addr().String(), "config", s.config.File(), "version", version())
+	s.log.Info("relay is up", "smtp", l.addresses(false), "smtps", l.addresses(true), "web", l.web.Addr().String(), "config", s.config.File(), "pause_file", s.config.PauseFile(), "version", version())
 }
 
 // untilStopped waits for ctx to end, or for a part to fail, and stops.
@@ -298,11 +323,19 @@ func (s *server) applyCompanies(c *configs.Config) error {
 		return errors.Join(err, s.upstreams.discard(ups))
 	}
 	s.upstreams = ups
-	return nil
+	return s.mailer.follow(c, ups, hostname)
+}
+
+// companyIDs are the ids of the companies in use.
+func (s *server) companyIDs() []string {
+	if s.reloader == nil {
+		return companyIDs(s.config)
+	}
+	return s.reloader.companies()
 }
 
 func (s *server) admin() admin {
-	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report}
+	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report, pause: s.pause}
 }
 
 // ready tells why mail would not be taken, or not be edited, now.
@@ -318,5 +351,5 @@ func (s *server) report(ctx context.Context) ([]reportRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return reportRows(counts, s.reloader.companies()), nil
+	return reportRows(counts, s.reloader.companies(), *s.pause.now.Load()), nil
 }
