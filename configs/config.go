@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	_ "embed"
 	"encoding/hex"
@@ -70,12 +71,14 @@ type Config struct {
 	Companies []Company `yaml:"companies" jsonschema:"required"`
 
 	file     string
+	sockets  Listen // opened by the service manager, see LoadOn
 	warnings Problems
 }
 
 // Listen is where the relay can be reached.
 type Listen struct {
-	// Addresses that take mail, with STARTTLS if tls names a certificate.
+	// Addresses that take mail, with STARTTLS if tls names a certificate. Sockets that systemd passes under the names
+	// smtp, smtps, web and admin take the place of these addresses.
 	SMTP []Address `yaml:"smtp"`
 	// Addresses that take mail from clients that begin with TLS, as on port 465; needs tls.
 	SMTPS []Address `yaml:"smtps"`
@@ -349,19 +352,30 @@ func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 // Load reads the configuration file, checks all of it and returns it ready to
 // use. A file with mistakes gives Problems with every one of them. Load changes
 // nothing on disk and opens no socket.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return LoadOn(path, Listen{}) }
+
+// LoadOn is Load for a relay that was given sockets by its service manager. For
+// each kind of address that sockets has, they stand in place of the file's: what
+// is checked is where the relay can really be reached.
+func LoadOn(path string, sockets Listen) (*Config, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, src)
+	return parse(path, src, sockets)
 }
+
+// Again loads the file that c came from as it is now.
+func (c *Config) Again() (*Config, error) { return LoadOn(c.file, c.sockets) }
 
 // Parse is Load for a file that was read already. Relative paths start from the
 // folder of path.
-func Parse(path string, src []byte) (*Config, error) {
-	c := &Config{file: path}
+func Parse(path string, src []byte) (*Config, error) { return parse(path, src, Listen{}) }
+
+func parse(path string, src []byte, sockets Listen) (*Config, error) {
+	c := &Config{file: path, sockets: sockets}
 	d := decodeYAML(path, src, c)
+	c.Listen.replace(sockets)
 	if d.parsed() {
 		validate(c, d)
 	}
@@ -371,6 +385,17 @@ func Parse(path string, src []byte) (*Config, error) {
 	}
 	c.warnings = problems
 	return c, nil
+}
+
+// replace puts the kinds of address that other has in place of l's.
+func (l *Listen) replace(other Listen) {
+	if len(other.SMTP) > 0 {
+		l.SMTP = other.SMTP
+	}
+	if len(other.SMTPS) > 0 {
+		l.SMTPS = other.SMTPS
+	}
+	l.Web, l.Admin = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin)
 }
 
 // File is the name the configuration was loaded from.

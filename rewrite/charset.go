@@ -129,8 +129,35 @@ func (c *charset) fits(b []byte) bool {
 		return !bytes.Contains(b, []byte("\x1b$"))
 	case c.family == opaque:
 		return true
+	case c.family == iso2022JP && !cleanJIS(b):
+		return false
 	}
 	return !strings.ContainsRune(c.decode(b), utf8.RuneError)
+}
+
+// cleanJIS tells whether all octets in a set of ISO-2022-JP other than ASCII are
+// graphic ones or line ends: what a control character is there, or a blank, no two
+// readers agree on.
+func cleanJIS(b []byte) bool {
+	ascii := true
+	for i := 0; i < len(b); {
+		if esc := jisEscape(b[i:]); esc != nil {
+			ascii = asciiSet(esc) || len(esc) == 1 && ascii
+			i += len(esc)
+			continue
+		}
+		if !ascii && (b[i] <= ' ' || b[i] >= 0x7f) && b[i] != '\r' && b[i] != '\n' {
+			return false
+		}
+		i++
+	}
+	return true
+}
+
+// asciiSet tells whether the escape sequence is that of ASCII, or of JIS X 0201
+// Roman, which is the same but for two characters.
+func asciiSet(esc []byte) bool {
+	return bytes.Equal(esc, []byte("\x1b(B")) || bytes.Equal(esc, []byte("\x1b(J"))
 }
 
 // decode converts to UTF-8; what can't be converted becomes U+FFFD.
@@ -285,7 +312,7 @@ func (c *charset) charLen(b []byte) int {
 // runJIS takes one stretch between escape sequences or line ends.
 func (d *mapper) runJIS(b []byte, i int) int {
 	if esc := jisEscape(b[i:]); esc != nil {
-		if d.esc = esc; bytes.Equal(esc, []byte("\x1b(B")) || bytes.Equal(esc, []byte("\x1b(J")) {
+		if d.esc = esc; asciiSet(esc) {
 			d.esc = nil
 		}
 		return len(esc)

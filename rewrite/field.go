@@ -132,8 +132,12 @@ func first(values []string) string {
 // contentType is the media type of the part, with the defaults of RFC 2045,
 // section 5.2, and RFC 2046, section 5.1.5.
 func (p *Part) contentType() (string, map[string]string) {
-	value := first(p.values("Content-Type"))
+	values := p.values("Content-Type")
+	value := first(values)
 	if value == "" {
+		if len(values) > 0 {
+			p.Ambiguous = "content_type" // there, and empty
+		}
 		if p.Parent != nil && p.Parent.MediaType == "multipart/digest" {
 			return "message/rfc822", nil
 		}

@@ -202,7 +202,28 @@ func (e *Edited) proveIndependently(result *Message) error {
 	if err := e.proveHeader(a.Header, b.Header); err != nil {
 		return err
 	}
-	return sameParts(a, b, len(e.changes))
+	if err := sameParts(a, b, len(e.changes)); err != nil {
+		if !sameTree(e.m.Root, a) { // it took the message for another one from the start
+			return unedited("second_reader")
+		}
+		return err
+	}
+	return nil
+}
+
+// sameTree tells whether enmime saw the parts that our index has.
+func sameTree(p *Part, seen *enmime.Part) bool {
+	if seen.ContentType != p.MediaType && !(unlabelled(seen) && p.MediaType == "text/plain") {
+		return false
+	}
+	child := seen.FirstChild
+	for _, c := range p.Children {
+		if child == nil || !sameTree(c, child) {
+			return false
+		}
+		child = child.NextSibling
+	}
+	return child == nil
 }
 
 // sameParts compares two trees of enmime: at most edited leaves differ in content.
@@ -216,7 +237,7 @@ func sameParts(a, b *enmime.Part, edited int) error {
 				return proofError("independent parser sees another part")
 			}
 			if !bytes.Equal(a.Content, b.Content) {
-				if !strings.HasPrefix(a.ContentType, "text/") {
+				if !strings.HasPrefix(a.ContentType, "text/") && !unlabelled(a) {
 					return proofError("independent parser sees another attachment")
 				}
 				differ++
@@ -237,6 +258,12 @@ func sameParts(a, b *enmime.Part, edited int) error {
 		return proofError("independent parser sees %d changed parts, %d were edited", differ, edited)
 	}
 	return nil
+}
+
+// unlabelled tells whether the part has no Content-Type, so that RFC 2045, section
+// 5.2, makes it a plain text; enmime leaves its type open inside a multipart.
+func unlabelled(p *enmime.Part) bool {
+	return p.ContentType == "" && p.Header.Get("Content-Type") == ""
 }
 
 // kept is how much of either end of a long body the skeleton holds.

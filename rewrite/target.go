@@ -30,6 +30,7 @@ func Reasons() map[string]string {
 		"ambiguous_structure": "mail programs may disagree on the structure",
 		"transfer_encoding":   "an unknown Content-Transfer-Encoding",
 		"base64_irregular":    "base64 that two readers may end at different places",
+		"qp_irregular":        "quoted-printable with a stray = where the block would stand",
 		"charset_unknown":     "an unknown charset label",
 		"charset_mismatch":    "the bytes are not in the charset of their label",
 		"charset_unsupported": "a charset that is read and never written, such as utf-16",

@@ -272,6 +272,25 @@ func (d decoded) insertQP(raw []byte, c change, cs *charset, eol string) inserti
 	return insertion{start, end, encoded}
 }
 
+// qpStray tells whether an "=" that escapes nothing stands in the raw lines that
+// the insertion touches, or whether they decode to anything but the change:
+// readers differ in what they make of such an "=", and of what follows it.
+func (d decoded) qpStray(raw []byte, c change, in insertion) bool {
+	from, to := bytes.LastIndexByte(raw[:in.start], '\n')+1, len(raw)
+	if i := bytes.IndexByte(raw[in.end:], '\n'); i >= 0 {
+		to = in.end + i + 1
+	}
+	before := decodeQP(raw[from:to])
+	for i, c := range before.data {
+		if at := from + int(before.pos[i]); c == '=' && !bytes.EqualFold(raw[at:min(at+3, len(raw))], []byte("=3D")) {
+			return true
+		}
+	}
+	first, _ := slices.BinarySearch(d.pos, int32(from)) // decoding starts anew with each raw line
+	after := decodeQP(slices.Concat(raw[from:in.start], in.bytes, raw[in.end:to]))
+	return !bytes.Equal(after.data, slices.Concat(before.data[:c.start-first], c.data, before.data[c.end-first:]))
+}
+
 // beforeBlanks is the raw place of octet at, in front of blanks that end a raw
 // line: they are not part of the text, and must stay at their line's end.
 func (d decoded) beforeBlanks(raw []byte, at int) int {

@@ -133,7 +133,7 @@ func startServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := openListeners(config.Listen)
+	l, err := openListeners(config.Listen, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,40 +24,50 @@ type door struct {
 	smtp.Door
 }
 
-func openListeners(c configs.Listen) (*listeners, error) {
+// openListeners opens what the configuration names and takes what systemd opened
+// already, whose addresses the configuration has in place of its own.
+func openListeners(c configs.Listen, inherited sockets) (*listeners, error) {
 	l := &listeners{}
-	if err := l.open(c); err != nil {
+	if err := l.open(c, inherited); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
 }
 
-func (l *listeners) open(c configs.Listen) error {
-	if err := l.openDoors("listen.smtp", c.SMTP, false, c.RequireCertificate); err != nil {
+func (l *listeners) open(c configs.Listen, inherited sockets) error {
+	if err := l.openDoors("smtp", c.SMTP, c.RequireCertificate, inherited); err != nil {
 		return err
 	}
-	if err := l.openDoors("listen.smtps", c.SMTPS, true, c.RequireCertificate); err != nil {
+	if err := l.openDoors("smtps", c.SMTPS, c.RequireCertificate, inherited); err != nil {
 		return err
 	}
 	var err error
-	if l.web, err = listen("listen.web", c.Web); err != nil {
+	if l.web, err = listenOr(inherited.take("web"), "listen.web", c.Web); err != nil {
 		return err
 	}
 	if c.Admin != "" {
-		l.admin, err = listen("listen.admin", c.Admin)
+		l.admin, err = listenOr(inherited.take("admin"), "listen.admin", c.Admin)
 	}
 	return err
 }
 
-func (l *listeners) openDoors(key string, all []configs.Address, implicit bool, certified []configs.Address) error {
+func (l *listeners) openDoors(name string, all, certified []configs.Address, inherited sockets) error {
 	for i, a := range all {
-		one, err := listen(fmt.Sprintf("%s[%d]", key, i), a)
+		one, err := listenOr(inherited.take(name), fmt.Sprintf("listen.%s[%d]", name, i), a)
 		if err != nil {
 			return err
 		}
-		l.smtp = append(l.smtp, door{one, smtp.Door{ImplicitTLS: implicit, Certified: slices.Contains(certified, a)}})
+		l.smtp = append(l.smtp, door{one, smtp.Door{ImplicitTLS: name == "smtps", Certified: slices.Contains(certified, a)}})
 	}
 	return nil
+}
+
+// listenOr is the socket that is there, or a new one.
+func listenOr(there net.Listener, key string, a configs.Address) (net.Listener, error) {
+	if there != nil {
+		return there, nil
+	}
+	return listen(key, a)
 }
 
 // addresses are the addresses of the doors with implicit TLS, or of the others.

@@ -197,7 +197,7 @@ func TestControlSocket(t *testing.T) {
 	must(t, err)
 	must(t, left.Close()) // as a killed relay leaves it
 	wantRun(t, 0, "", "audit", "--config", s.config.File())
-	l, err := openListeners(s.config.Listen)
+	l, err := openListeners(s.config.Listen, nil)
 	must(t, err)
 	again, err := start(s.config, l, newLogger(os.Stderr, configs.Log{Level: "error"}))
 	must(t, err)

@@ -35,13 +35,17 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Run(t *terminal) error {
-	config, err := loadConfig(t, c.Config)
+	inherited, err := inheritedSockets()
 	if err != nil {
 		return err
 	}
-	l, err := openListeners(config.Listen)
+	config, err := loadConfigOn(t, c.Config, inherited.listen())
 	if err != nil {
-		return err
+		return errors.Join(err, inherited.close())
+	}
+	l, err := openListeners(config.Listen, inherited)
+	if err != nil {
+		return errors.Join(err, inherited.close())
 	}
 	s, err := start(config, l, newLogger(t.stderr, config.Log))
 	if err != nil {
