@@ -20,6 +20,7 @@ type admin struct {
 	ready    func(context.Context) error // why mail would not be edited or taken now
 	reload   func() error
 	report   func(context.Context) ([]reportRow, error)
+	observed func(context.Context) ([]observed, error)
 }
 
 func (a admin) handler() http.Handler {
@@ -31,6 +32,7 @@ func (a admin) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("POST /-/reload", a.reloadNow)
 	mux.HandleFunc("GET /report", a.reportNow)
+	mux.HandleFunc("GET /observe", a.observeNow)
 	// A page in the admin's browser must not be able to reload or read us.
 	return http.NewCrossOriginProtection().Handler(mux)
 }

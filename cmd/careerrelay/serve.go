@@ -299,7 +299,11 @@ func (s *server) applyCompanies(c *configs.Config) error {
 }
 
 func (s *server) admin() admin {
-	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report}
+	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report, observed: s.observed}
+}
+
+func (s *server) observed(ctx context.Context) ([]observed, error) {
+	return observedOf(ctx, s.store, s.reloader.companies(), "")
 }
 
 // ready tells why mail would not be taken, or not be edited, now.
