@@ -89,6 +89,8 @@ type Listen struct {
 	Web Address `yaml:"web" jsonschema:"required"`
 	// Address of metrics, health, reload and report. It has no password: keep it on loopback.
 	Admin Address `yaml:"admin"`
+	// Address of the agency's API. Put a web server with TLS in front of it.
+	Agency Address `yaml:"agency"`
 	// Load balancers that speak the PROXY protocol to us.
 	ProxyProtocol []Network `yaml:"proxy_protocol"`
 }
@@ -120,6 +122,13 @@ type Agency struct {
 	PrivacyPolicy URL `yaml:"privacy_policy" jsonschema:"required"`
 	// Mail domains of the agency, subdomains included. Its own people are never candidates and never count.
 	Domains []Domain `yaml:"domains"`
+	// Where candidates' data go as soon as they registered.
+	Webhook Webhook `yaml:"webhook"`
+	// Tokens of the API at listen.agency.
+	APITokens []APIToken `yaml:"api_tokens"`
+	// Address of the agency's own form. With it candidates type nothing here: they are sent there with a reference number, no
+	// data are stored, and a registration counts when the agency reports it through the API.
+	Form URL `yaml:"form"`
 }
 
 // Log says what is logged.

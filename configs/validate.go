@@ -25,6 +25,7 @@ func validate(c *Config, d *decoder) {
 	v.listen()
 	v.tls()
 	v.agency()
+	v.handOver()
 	v.bounds()
 	v.retention()
 	v.companies()
@@ -136,7 +137,7 @@ func (v validation) listenTLS() {
 }
 
 func (v validation) addresses() map[string]Address {
-	all := map[string]Address{"listen.web": v.c.Listen.Web, "listen.admin": v.c.Listen.Admin}
+	all := map[string]Address{"listen.web": v.c.Listen.Web, "listen.admin": v.c.Listen.Admin, "listen.agency": v.c.Listen.Agency}
 	for i, a := range v.c.Listen.SMTP {
 		all[fmt.Sprintf("listen.smtp[%d]", i)] = a
 	}

@@ -22,8 +22,9 @@ var allowedImports = map[string][]string{
 	"smtp":            {"rewrite", "store"},
 	"smtp/smtptest":   {},
 	"web":             {"store"},
+	"agency":          {"store"},
 	"configs":         {"rewrite"},
-	"cmd/careerrelay": {"configs", "rewrite", "smtp", "store", "store/bolt", "web"},
+	"cmd/careerrelay": {"agency", "configs", "rewrite", "smtp", "store", "store/bolt", "web"},
 }
 
 type listed struct {

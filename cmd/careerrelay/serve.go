@@ -62,6 +62,7 @@ type server struct {
 	keys      *store.Keys
 	sealer    *store.Sealer
 	mailer    *mailer
+	agency    agencySide
 	stampKey  []byte
 	pageKey   []byte
 	upstreams upstreams // of the current configuration; changed by open and apply alone
@@ -114,6 +115,9 @@ func (s *server) open() error {
 		return err
 	}
 	if err := s.openTLS(s.config); err != nil {
+		return err
+	}
+	if err := s.openAgency(); err != nil {
 		return err
 	}
 	s.mailer = newMailer(func(company, id string) string { return s.proxy.Stamp(company, id) }, s.registry)
@@ -200,6 +204,7 @@ func (s *server) serve(l *listeners) {
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
+	s.serveAgency()
 	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
 	s.serveHTTP("pages", l.web, s.front())
 	hup := make(chan os.Signal, 1)

@@ -16,7 +16,7 @@ func storeOptions(c *configs.Config, log *slog.Logger) bolt.Options {
 	return bolt.Options{
 		Ratio: c.Ratio, RatioOf: func(company string) int { return ratios[company] },
 		LinkLife: time.Duration(c.LinkLife), Cooling: time.Duration(c.CoolingOff), Attribution: store.Attribution(c.Attribution),
-		Logger: log,
+		Outbox: c.Agency.Webhook.URL.Host != "", Logger: log,
 	}
 }
 
