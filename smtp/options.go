@@ -74,6 +74,8 @@ type Options struct {
 	Limits        Limits
 	Timeouts      Timeouts
 
+	// Paused tells whether a company's mail goes unedited for the moment; nil: never.
+	Paused     func(company string) bool
 	Now        func() time.Time      // nil: time.Now
 	Logger     *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: a registry of its own

@@ -192,6 +192,8 @@ func (p *Proxy) candidate(t *transit, o *offer) (command, string) {
 	switch {
 	case t.company.Mode == Off || p.switchedOff(t.company.ID):
 		return command{}, "off"
+	case p.o.Paused(t.company.ID):
+		return command{}, "paused"
 	case o.returning:
 		return command{}, "returned"
 	case len(candidates) == 0:
@@ -261,6 +263,8 @@ func (p *Proxy) unedited(t *transit, o *offer, theirs Extensions) string {
 	p.metrics.detected.WithLabelValues(o.verdict.Rule).Inc()
 	p.traffic.add(source{t.company.ID, o.verdict.Rule}, store.Traffic{Matched: 1})
 	switch {
+	case p.o.Paused(t.company.ID): // while it was looked at
+		return "paused"
 	case t.company.Mode == Observe:
 		return "observe"
 	case len(t.company.Release) > 0 && !slices.Contains(t.company.Release, o.verdict.Rule):

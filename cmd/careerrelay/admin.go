@@ -21,6 +21,7 @@ type admin struct {
 	reload   func() error
 	report   func(context.Context) ([]reportRow, error)
 	observed func(context.Context) ([]observed, error)
+	pause    *killSwitch
 }
 
 func (a admin) handler() http.Handler {
@@ -33,6 +34,8 @@ func (a admin) handler() http.Handler {
 	mux.HandleFunc("POST /-/reload", a.reloadNow)
 	mux.HandleFunc("GET /report", a.reportNow)
 	mux.HandleFunc("GET /observe", a.observeNow)
+	mux.Handle("POST /-/pause", a.pause)
+	mux.Handle("POST /-/resume", a.pause)
 	// A page in the admin's browser must not be able to reload or read us.
 	return http.NewCrossOriginProtection().Handler(mux)
 }
@@ -45,6 +48,9 @@ func (a admin) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+	if p := a.pause.now.Load(); !p.none() {
+		fmt.Fprintln(w, "paused:", p)
+	}
 }
 
 func (a admin) reloadNow(w http.ResponseWriter, _ *http.Request) {
@@ -79,10 +85,11 @@ type reportRow struct {
 	Counted       int64  `json:"counted"`
 	Earned        int64  `json:"earned"`
 	Redeemed      int64  `json:"redeemed"`
+	Paused        bool   `json:"paused"` // by the kill switch
 }
 
 // reportRows are the counts of each company, known ones without any mail included.
-func reportRows(counts []store.Counts, known []string) []reportRow {
+func reportRows(counts []store.Counts, known []string, paused pauses) []reportRow {
 	rows := make([]reportRow, 0, len(counts)) // no companies is [], not null
 	for _, c := range counts {
 		rows = append(rows, reportRow{
@@ -94,6 +101,9 @@ func reportRows(counts []store.Counts, known []string) []reportRow {
 	}
 	for _, id := range known {
 		rows = append(rows, reportRow{Company: id})
+	}
+	for i := range rows {
+		rows[i].Paused = paused.has(rows[i].Company)
 	}
 	return rows
 }

@@ -31,6 +31,8 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Show the whole product on this machine: relay, pages, inbox, four mails."`
 	Check   checkCommand   `cmd:"" help:"Check a configuration file and name every mistake."`
 	Sample  sampleCommand  `cmd:"" help:"Print a configuration to start from."`
+	Pause   pauseCommand   `cmd:"" help:"Kill switch: insert nothing from now on, for one company or all."`
+	Resume  resumeCommand  `cmd:"" help:"End a pause."`
 	Doctor  doctorCommand  `cmd:"" help:"Hold a configuration against the world: DNS, TLS, upstreams, link hosts, the way through."`
 	Recipe  recipeCommand  `cmd:"" help:"Print how to route a mail system's mail through this relay, and how to undo it."`
 	Explain explainCommand `cmd:"" help:"Say what the relay would do with a mail, why, and show the edit."`

@@ -83,7 +83,9 @@ func TestThousands(t *testing.T) {
 }
 
 func TestObservePage(t *testing.T) {
-	a := admin{observed: func(ctx context.Context) ([]observed, error) { return observedOf(ctx, watched, []string{"sample", "other"}, "") }}
+	a := admin{observed: func(ctx context.Context) ([]observed, error) {
+		return observedOf(ctx, watched, []string{"sample", "other"}, "")
+	}}
 	w := httptest.NewRecorder()
 	a.observeNow(w, httptest.NewRequest("GET", "/observe", nil))
 	for _, text := range []string{"1,204 通のうち <strong>37</strong> 通", "37 of 1,204 mails match a rule", "ja.rejection", "No mail yet."} {

@@ -62,7 +62,8 @@ func fetchReport(ctx context.Context, config *configs.Config) ([]reportRow, erro
 		return nil, err
 	}
 	counts, err := s.Report(ctx, "")
-	return reportRows(counts, companyIDs(config)), errors.Join(err, s.Close())
+	paused, unread := readPauses(config.PauseFile())
+	return reportRows(counts, companyIDs(config), paused), errors.Join(err, unread, s.Close())
 }
 
 // askReport gets the report from the admin listener of a running relay.
@@ -93,6 +94,9 @@ func printReport(w io.Writer, rows []reportRow) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "company\tseen\tmatched\tinserted\tsent\topened\tby machines\topted in\topted out\tcounted\tcredits\tredeemed\t")
 	for _, r := range rows {
+		if r.Paused {
+			r.Company += " (paused)"
+		}
 		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.Company, r.Seen, r.Matched, r.Inserted, r.Sent,
 			r.OpenedHuman, r.OpenedMachine, r.OptedIn, r.OptedOut, r.Counted, r.Earned, r.Redeemed)
 	}

@@ -35,7 +35,7 @@ func (s *server) proxyOptions(c *configs.Config, ups upstreams, hostname string)
 			Command: time.Duration(c.Timeouts.Command), Data: time.Duration(c.Timeouts.Data),
 			Transaction: time.Duration(c.Timeouts.Transaction), Drain: time.Duration(c.Timeouts.Drain),
 		},
-		Logger: s.log, Registerer: s.registry,
+		Paused: s.pause.paused, Logger: s.log, Registerer: s.registry,
 	}
 	if s.tls.Load() != nil {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
