@@ -89,6 +89,9 @@ type Listen struct {
 	Web Address `yaml:"web" jsonschema:"required"`
 	// Address of metrics, health, reload and report. It has no password: keep it on loopback.
 	Admin Address `yaml:"admin"`
+	// Address of metrics and health alone, read only: for a Prometheus or a container's probes that cannot reach
+	// loopback. It has no password and names companies' ids: keep it within your own network.
+	Metrics Address `yaml:"metrics"`
 	// Address of the agency's API. Put a web server with TLS in front of it.
 	Agency Address `yaml:"agency"`
 	// Load balancers that speak the PROXY protocol to us.

@@ -137,7 +137,9 @@ func (v validation) listenTLS() {
 }
 
 func (v validation) addresses() map[string]Address {
-	all := map[string]Address{"listen.web": v.c.Listen.Web, "listen.admin": v.c.Listen.Admin, "listen.agency": v.c.Listen.Agency}
+	all := map[string]Address{
+		"listen.web": v.c.Listen.Web, "listen.admin": v.c.Listen.Admin, "listen.metrics": v.c.Listen.Metrics, "listen.agency": v.c.Listen.Agency,
+	}
 	for i, a := range v.c.Listen.SMTP {
 		all[fmt.Sprintf("listen.smtp[%d]", i)] = a
 	}

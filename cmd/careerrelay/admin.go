@@ -25,12 +25,7 @@ type admin struct {
 }
 
 func (a admin) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{
-		Registry: a.registry, EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: 5 * time.Second,
-	}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", a.readyz)
+	mux := a.readOnly()
 	mux.HandleFunc("POST /-/reload", a.reloadNow)
 	mux.HandleFunc("GET /report", a.reportNow)
 	mux.HandleFunc("GET /observe", a.observeNow)
@@ -38,6 +33,17 @@ func (a admin) handler() http.Handler {
 	mux.Handle("POST /-/resume", a.pause)
 	// A page in the admin's browser must not be able to reload or read us.
 	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// readOnly is what listen.metrics serves: what machines elsewhere may know.
+func (a admin) readOnly() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{
+		Registry: a.registry, EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: 5 * time.Second,
+	}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", a.readyz)
+	return mux
 }
 
 func (a admin) readyz(w http.ResponseWriter, r *http.Request) {

@@ -206,6 +206,9 @@ func (s *server) serve(l *listeners) {
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
+	if l.metrics != nil {
+		s.serveHTTP("metrics", l.metrics, s.admin().readOnly())
+	}
 	s.serveAgency()
 	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
 	s.serveHTTP("pages", l.web, s.front())
