@@ -53,6 +53,10 @@ type commands struct {
 	Outbox       outboxCommand       `cmd:"" help:"Print what waits for the agency, and send dead letters again."`
 	Token        tokenCommand        `cmd:"" help:"Make a token for the agency's API."`
 
+	Health     healthCommand     `cmd:"" help:"Ask the running relay whether it is well, for supervisors and containers."`
+	Man        manCommand        `cmd:"" help:"Print a page of the manual."`
+	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`
+
 	Hash    hashCommand    `cmd:"" help:"Hash a password (from standard input) for accept.users."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
