@@ -324,7 +324,9 @@ type UpstreamTLS struct {
 type Burst struct {
 	// Insertions within the window that are always allowed.
 	Insertions int `yaml:"insertions"`
-	// Length of the window.
+	// Beyond these, as many times the busiest window of the last four weeks are allowed; 0 for none.
+	Factor int `yaml:"factor"`
+	// Length of the window, 5m to 168h.
 	Window Duration `yaml:"window"`
 }
 
@@ -359,7 +361,7 @@ func defaults(v any) {
 		c.DKIM = "skip"
 		c.Recipients = "pass"
 		c.UpstreamAuth.Mechanism = ByPassword
-		c.Burst = Burst{Insertions: 500, Window: seconds(3600)}
+		c.Burst = Burst{Insertions: 500, Factor: 3, Window: seconds(3600)}
 	}
 }
 

@@ -19,6 +19,7 @@ type Referrals interface {
 	Confirm(ctx context.Context, t store.Token) error
 	Void(ctx context.Context, t store.Token) error
 	Add(ctx context.Context, company, rule string, d store.Traffic) error
+	store.Paces
 }
 
 // Mode says how much the relay does for a company.
@@ -117,10 +118,13 @@ type User struct {
 	Domains []string // sender domains the user is bound to; empty for any
 }
 
-// Burst bounds insertions of one company within a time; zero Insertions: no bound.
+// Burst bounds insertions of one company within a time: to Insertions, or to
+// Factor times the most that its busiest window of the last four weeks had,
+// whichever is more. Zero Insertions: no bound.
 type Burst struct {
 	Insertions int
-	Window     time.Duration
+	Factor     int
+	Window     time.Duration // whole slots of store.PaceSlot
 }
 
 // Limits bound what clients may use; a zero takes the default in brackets.

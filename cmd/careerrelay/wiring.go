@@ -81,7 +81,7 @@ func companiesOf(c *configs.Config, ups upstreams, hostname string) ([]smtp.Comp
 				return one.Block(c.Agency, v, link, optOut)
 			},
 			DKIM: smtp.DKIM(one.DKIM), SigningKeys: signingKeys(one), Recipients: smtp.Recipients(one.Recipients),
-			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Window: time.Duration(one.Burst.Window)},
+			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Factor: one.Burst.Factor, Window: time.Duration(one.Burst.Window)},
 		})
 	}
 	return all, nil
