@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/jhillyerd/enmime/v2"
@@ -197,33 +200,56 @@ func (e *Edited) proveIndependently(result *Message) error {
 	}
 	b, err := enmimeParser().ReadParts(bytes.NewReader(after))
 	if err != nil {
-		return proofError("independent parser on the result: %v", err)
+		err = proofError("independent parser on the result: %v", err)
+	} else if err = e.proveHeader(a.Header, b.Header); err == nil {
+		err = sameParts(a, b, len(e.changes))
 	}
-	if err := e.proveHeader(a.Header, b.Header); err != nil {
-		return err
+	if err != nil && !e.sameReading(e.m.Root, a) { // it took the message for another one from the start
+		return unedited("second_reader")
 	}
-	if err := sameParts(a, b, len(e.changes)); err != nil {
-		if !sameTree(e.m.Root, a) { // it took the message for another one from the start
-			return unedited("second_reader")
-		}
-		return err
-	}
-	return nil
+	return err
 }
 
-// sameTree tells whether enmime saw the parts that our index has.
-func sameTree(p *Part, seen *enmime.Part) bool {
-	if seen.ContentType != p.MediaType && !(unlabelled(seen) && p.MediaType == "text/plain") {
+// sameReading tells whether enmime saw of the message what our index has: the
+// same parts, the same header fields in each, the same text to edit. Where it did
+// not, its opinion of the result proves nothing, and disproves nothing.
+func (e *Edited) sameReading(p *Part, seen *enmime.Part) bool {
+	if seen.ContentType != p.MediaType && !(unlabelled(seen) && p.MediaType == "text/plain") || !p.sameNames(seen.Header) {
 		return false
+	}
+	for _, c := range e.changes {
+		if c.leaf.part != p {
+			continue
+		}
+		if text, err := readLeaf(p, shortened(c.leaf.raw)); err != nil || text != string(seen.Content) {
+			return false
+		}
 	}
 	child := seen.FirstChild
 	for _, c := range p.Children {
-		if child == nil || !sameTree(c, child) {
+		if child == nil || !e.sameReading(c, child) {
 			return false
 		}
 		child = child.NextSibling
 	}
 	return child == nil
+}
+
+// sameNames tells whether the header has the part's fields, by their names.
+func (p *Part) sameNames(header textproto.MIMEHeader) bool {
+	names := map[string]int{}
+	for _, f := range p.fields {
+		names[textproto.CanonicalMIMEHeaderKey(f.Name)]++
+	}
+	return maps.EqualFunc(names, header, func(n int, values []string) bool { return n == len(values) })
+}
+
+// shortened is a body as the skeleton holds it.
+func shortened(body []byte) []byte {
+	if len(body) <= 4*kept {
+		return body
+	}
+	return slices.Concat(body[:kept], []byte("\r\n"), body[len(body)-kept:])
 }
 
 // sameParts compares two trees of enmime: at most edited leaves differ in content.
