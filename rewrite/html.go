@@ -112,16 +112,19 @@ func readHTML(source string) htmlView {
 		open = unclosed(kind, source[at:at+raw])
 		r.token(z, kind, source[at:at+raw], at)
 		at += raw
-		if kind != html.CommentToken && kind != html.DoctypeToken {
+		if kind != html.CommentToken && kind != html.DoctypeToken && !open {
 			r.point(at)
 		}
 	}
 }
 
 // unclosed tells whether the token is a comment or a declaration that the source
-// ends in: what is put behind it would be part of it.
+// ends in, or a text that ends in the beginning of one: what is put behind it
+// would be part of it.
 func unclosed(kind html.TokenType, raw string) bool {
 	switch {
+	case kind == html.TextToken:
+		return strings.HasSuffix(raw, "</") || strings.HasSuffix(raw, "<!") || strings.HasSuffix(raw, "<?")
 	case kind != html.CommentToken && kind != html.DoctypeToken:
 		return false
 	case strings.HasPrefix(raw, "<!--"):

@@ -146,7 +146,10 @@ func (c change) prove() error {
 	removed := c.leaf.charset.decode(c.leaf.dec.data[c.start:c.end])
 	for i := 0; ; i++ {
 		n := strings.Index(after[i:], inserted)
-		if n < 0 {
+		switch {
+		case n < 0 && before != c.leaf.text.text: // it read another text than we did from the start
+			return unedited("second_reader")
+		case n < 0:
 			return proofError("the text is not the old text with the block")
 		}
 		if i += n; after[:i]+removed+after[i+len(inserted):] == before {
