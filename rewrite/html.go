@@ -157,16 +157,17 @@ func (r *htmlReader) top() element {
 // point notes the place at offset if a block may stand there.
 func (r *htmlReader) point(offset int) {
 	e := r.top()
-	if e.hidden || e.quoted || e.pre || e.name != "" && !e.flow && !e.phrase {
+	if e.hidden || e.tiny || e.quoted || e.pre || e.name != "" && !e.flow && !e.phrase {
 		return
 	}
 	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes, e.phrase})
 }
 
 // endAll closes what the end of the source closes: paragraphs and inline
-// elements whose end tags are missing. Tables stay open: nothing is put there.
+// elements whose end tags are missing. Tables stay open, and what hides its
+// content: nothing is put there.
 func (r *htmlReader) endAll() {
-	for len(r.stack) > 0 && r.top().phrase {
+	for len(r.stack) > 0 && r.top().phrase && !r.top().hidden && !r.top().tiny {
 		r.stack = r.stack[:len(r.stack)-1]
 	}
 }

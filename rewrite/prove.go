@@ -29,8 +29,17 @@ func proofError(format string, args ...any) error {
 //     in each edited part the old text with the block in one place.
 //
 // An *Unedited is no failure of the edit: the independent parser cannot read the
-// message as it came, so that no edit of it can be proven.
+// message as it came, so that no edit of it can be proven. Any other error wraps
+// ErrProof and tells how the message is built, and nothing of what it says.
 func (e *Edited) Prove() error {
+	err := e.prove()
+	if errors.Is(err, ErrProof) {
+		return fmt.Errorf("%w; structure: %s", err, e.m.structure())
+	}
+	return err
+}
+
+func (e *Edited) prove() error {
 	edits := e.Edits()
 	after := newSpliced(e.m.r, e.m.size, edits)
 	if err := proveBytes(e.m.r, e.m.size, after, edits); err != nil {
@@ -38,7 +47,7 @@ func (e *Edited) Prove() error {
 	}
 	result, err := Parse(after, after.length, e.m.limits)
 	if err != nil {
-		return proofError("read back: %v", err)
+		return fmt.Errorf("read back: %w", err)
 	}
 	if err := proveTree(e.m.Root, result.Root, edits); err != nil {
 		return err
@@ -181,7 +190,7 @@ func readLeaf(p *Part, raw []byte) (string, error) {
 	head := fmt.Sprintf("Content-Type: %s; charset=%q\r\nContent-Transfer-Encoding: %s\r\n\r\n", p.MediaType, charset, p.Encoding)
 	part, err := enmimeParser().ReadParts(io.MultiReader(strings.NewReader(head), bytes.NewReader(raw)))
 	if err != nil {
-		return "", proofError("independent parser: %v", err)
+		return "", proofError("independent parser fails on the edited part") // its error may quote the text
 	}
 	return string(part.Content), nil
 }
@@ -203,7 +212,7 @@ func (e *Edited) proveIndependently(result *Message) error {
 	}
 	b, err := enmimeParser().ReadParts(bytes.NewReader(after))
 	if err != nil {
-		err = proofError("independent parser on the result: %v", err)
+		err = proofError("independent parser fails on the result") // its error may quote the text
 	} else if err = e.proveHeader(a.Header, b.Header); err == nil {
 		err = sameParts(a, b, len(e.changes))
 	}
