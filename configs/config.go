@@ -89,6 +89,11 @@ type Listen struct {
 	Web Address `yaml:"web" jsonschema:"required"`
 	// Address of metrics, health, reload and report. It has no password: keep it on loopback.
 	Admin Address `yaml:"admin"`
+	// Address of metrics and health alone, read only: for a Prometheus or a container's probes that cannot reach
+	// loopback. It has no password and names companies' ids: keep it within your own network.
+	Metrics Address `yaml:"metrics"`
+	// Address of the agency's API. Put a web server with TLS in front of it.
+	Agency Address `yaml:"agency"`
 	// Load balancers that speak the PROXY protocol to us.
 	ProxyProtocol []Network `yaml:"proxy_protocol"`
 }
@@ -120,6 +125,13 @@ type Agency struct {
 	PrivacyPolicy URL `yaml:"privacy_policy" jsonschema:"required"`
 	// Mail domains of the agency, subdomains included. Its own people are never candidates and never count.
 	Domains []Domain `yaml:"domains"`
+	// Where candidates' data go as soon as they registered.
+	Webhook Webhook `yaml:"webhook"`
+	// Tokens of the API at listen.agency.
+	APITokens []APIToken `yaml:"api_tokens"`
+	// Address of the agency's own form. With it candidates type nothing here: they are sent there with a reference number, no
+	// data are stored, and a registration counts when the agency reports it through the API.
+	Form URL `yaml:"form"`
 }
 
 // Log says what is logged.
@@ -309,7 +321,9 @@ type UpstreamTLS struct {
 type Burst struct {
 	// Insertions within the window that are always allowed.
 	Insertions int `yaml:"insertions"`
-	// Length of the window.
+	// Beyond these, as many times the busiest window of the last four weeks are allowed; 0 for none.
+	Factor int `yaml:"factor"`
+	// Length of the window, 5m to 168h.
 	Window Duration `yaml:"window"`
 }
 
@@ -343,7 +357,7 @@ func defaults(v any) {
 		c.DKIM = "skip"
 		c.Recipients = "pass"
 		c.UpstreamAuth.Mechanism = ByPassword
-		c.Burst = Burst{Insertions: 500, Window: seconds(3600)}
+		c.Burst = Burst{Insertions: 500, Factor: 3, Window: seconds(3600)}
 	}
 }
 

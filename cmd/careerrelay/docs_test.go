@@ -199,7 +199,7 @@ func TestDocumentedRequests(t *testing.T) {
 // TestDocumentedLog: what the page tells to look for in the log is written there.
 func TestDocumentedLog(t *testing.T) {
 	var source strings.Builder
-	for _, pattern := range []string{"*.go", "../../smtp/*.go"} {
+	for _, pattern := range []string{"*.go", "../../smtp/*.go", "../../agency/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

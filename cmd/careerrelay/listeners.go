@@ -13,9 +13,10 @@ import (
 // listeners are all sockets of the relay, opened before anything else starts:
 // a port that is taken is found out first.
 type listeners struct {
-	smtp  []door
-	web   net.Listener
-	admin net.Listener // nil: not configured
+	smtp    []door
+	web     net.Listener
+	admin   net.Listener // nil: not configured
+	metrics net.Listener // nil: not configured
 }
 
 // door is a socket that takes mail.
@@ -47,6 +48,9 @@ func (l *listeners) open(c configs.Listen, inherited sockets) error {
 	}
 	if c.Admin != "" {
 		l.admin, err = listenOr(inherited.take("admin"), "listen.admin", c.Admin)
+	}
+	if c.Metrics != "" && err == nil {
+		l.metrics, err = listen("listen.metrics", c.Metrics)
 	}
 	return err
 }
@@ -87,7 +91,7 @@ func (l *listeners) close() error {
 	for _, d := range l.smtp {
 		all = append(all, d.Close())
 	}
-	for _, one := range []net.Listener{l.web, l.admin} {
+	for _, one := range []net.Listener{l.web, l.admin, l.metrics} {
 		if one != nil {
 			all = append(all, one.Close())
 		}
