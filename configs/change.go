@@ -18,7 +18,7 @@ const builtin = "builtin:"
 // reload: the configuration, and the certificate, authority, rule and wording files it names.
 func (c *Config) Files() []string {
 	files := []string{c.file}
-	for _, p := range []Path{c.TLS.Cert, c.TLS.Key, c.TLS.ClientCA} {
+	for _, p := range []Path{c.TLS.Cert, c.TLS.Key, c.TLS.ClientCA, c.Agency.Webhook.CA} {
 		if p != "" {
 			files = append(files, c.Path(p))
 		}
@@ -70,6 +70,9 @@ func (c *Config) NeedsRestart(next *Config) []string {
 		if !reflect.DeepEqual(v.Interface(), after.FieldByIndex(f.Index).Interface()) {
 			keys = append(keys, key)
 		}
+	}
+	if !reflect.DeepEqual(c.Agency.Webhook.URL, next.Agency.Webhook.URL) { // the store is opened with an outbox or without
+		keys = append(keys, "agency.webhook.url")
 	}
 	return keys
 }

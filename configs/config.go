@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	_ "embed"
 	"encoding/hex"
@@ -70,12 +71,14 @@ type Config struct {
 	Companies []Company `yaml:"companies" jsonschema:"required"`
 
 	file     string
+	sockets  Listen // opened by the service manager, see LoadOn
 	warnings Problems
 }
 
 // Listen is where the relay can be reached.
 type Listen struct {
-	// Addresses that take mail, with STARTTLS if tls names a certificate.
+	// Addresses that take mail, with STARTTLS if tls names a certificate. Sockets that systemd passes under the names
+	// smtp, smtps, web and admin take the place of these addresses.
 	SMTP []Address `yaml:"smtp"`
 	// Addresses that take mail from clients that begin with TLS, as on port 465; needs tls.
 	SMTPS []Address `yaml:"smtps"`
@@ -86,6 +89,11 @@ type Listen struct {
 	Web Address `yaml:"web" jsonschema:"required"`
 	// Address of metrics, health, reload and report. It has no password: keep it on loopback.
 	Admin Address `yaml:"admin"`
+	// Address of metrics and health alone, read only: for a Prometheus or a container's probes that cannot reach
+	// loopback. It has no password and names companies' ids: keep it within your own network.
+	Metrics Address `yaml:"metrics"`
+	// Address of the agency's API. Put a web server with TLS in front of it.
+	Agency Address `yaml:"agency"`
 	// Load balancers that speak the PROXY protocol to us.
 	ProxyProtocol []Network `yaml:"proxy_protocol"`
 }
@@ -115,6 +123,15 @@ type Agency struct {
 	Contact string `yaml:"contact" jsonschema:"required"`
 	// Web address of the privacy policy.
 	PrivacyPolicy URL `yaml:"privacy_policy" jsonschema:"required"`
+	// Mail domains of the agency, subdomains included. Its own people are never candidates and never count.
+	Domains []Domain `yaml:"domains"`
+	// Where candidates' data go as soon as they registered.
+	Webhook Webhook `yaml:"webhook"`
+	// Tokens of the API at listen.agency.
+	APITokens []APIToken `yaml:"api_tokens"`
+	// Address of the agency's own form. With it candidates type nothing here: they are sent there with a reference number, no
+	// data are stored, and a registration counts when the agency reports it through the API.
+	Form URL `yaml:"form"`
 }
 
 // Log says what is logged.
@@ -195,6 +212,9 @@ type Company struct {
 	Domains []Domain `yaml:"domains" jsonschema:"required"`
 	// Web address that links begin with; best a host of the company's own.
 	PublicURL URL `yaml:"public_url" jsonschema:"required"`
+	// Mailbox that the mails to candidates come from, such as "Sample Inc. <saiyo@example.co.jp>": receipts, proofs of an
+	// address, links of /c/<company>. They go out through upstream. Without it the pages send no mail.
+	Sender Mailbox `yaml:"sender"`
 	// Who may send mail as this company.
 	Accept Accept `yaml:"accept"`
 	// Mail servers that take the company's mail, tried in order: smtp:// (STARTTLS, verified), smtps://
@@ -299,7 +319,9 @@ type UpstreamTLS struct {
 type Burst struct {
 	// Insertions within the window that are always allowed.
 	Insertions int `yaml:"insertions"`
-	// Length of the window.
+	// Beyond these, as many times the busiest window of the last four weeks are allowed; 0 for none.
+	Factor int `yaml:"factor"`
+	// Length of the window, 5m to 168h.
 	Window Duration `yaml:"window"`
 }
 
@@ -333,7 +355,7 @@ func defaults(v any) {
 		c.DKIM = "skip"
 		c.Recipients = "pass"
 		c.UpstreamAuth.Mechanism = ByPassword
-		c.Burst = Burst{Insertions: 500, Window: seconds(3600)}
+		c.Burst = Burst{Insertions: 500, Factor: 3, Window: seconds(3600)}
 	}
 }
 
@@ -342,19 +364,30 @@ func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 // Load reads the configuration file, checks all of it and returns it ready to
 // use. A file with mistakes gives Problems with every one of them. Load changes
 // nothing on disk and opens no socket.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return LoadOn(path, Listen{}) }
+
+// LoadOn is Load for a relay that was given sockets by its service manager. For
+// each kind of address that sockets has, they stand in place of the file's: what
+// is checked is where the relay can really be reached.
+func LoadOn(path string, sockets Listen) (*Config, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, src)
+	return parse(path, src, sockets)
 }
+
+// Again loads the file that c came from as it is now.
+func (c *Config) Again() (*Config, error) { return LoadOn(c.file, c.sockets) }
 
 // Parse is Load for a file that was read already. Relative paths start from the
 // folder of path.
-func Parse(path string, src []byte) (*Config, error) {
-	c := &Config{file: path}
+func Parse(path string, src []byte) (*Config, error) { return parse(path, src, Listen{}) }
+
+func parse(path string, src []byte, sockets Listen) (*Config, error) {
+	c := &Config{file: path, sockets: sockets}
 	d := decodeYAML(path, src, c)
+	c.Listen.replace(sockets)
 	if d.parsed() {
 		validate(c, d)
 	}
@@ -364,6 +397,17 @@ func Parse(path string, src []byte) (*Config, error) {
 	}
 	c.warnings = problems
 	return c, nil
+}
+
+// replace puts the kinds of address that other has in place of l's.
+func (l *Listen) replace(other Listen) {
+	if len(other.SMTP) > 0 {
+		l.SMTP = other.SMTP
+	}
+	if len(other.SMTPS) > 0 {
+		l.SMTPS = other.SMTPS
+	}
+	l.Web, l.Admin = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin)
 }
 
 // File is the name the configuration was loaded from.

@@ -90,6 +90,8 @@ func TestWarnings(t *testing.T) {
 		{"another kind of licence", "13-ユ-000000", "13-ム-000000", "does not look like"},
 		{"pages without TLS", "public_url: http://127.0.0.1:8080", "public_url: http://r.example.jp", "without encryption"},
 		{"long links", "public_url: http://127.0.0.1:8080", "public_url: https://career-relay.very-long-name.example.co.jp", "wider than 70"},
+		{"sender of another domain", "<saiyo@sample.example.jp>", "<saiyo@ats.example>", "for forged"},
+		{"sender of a subdomain", "<saiyo@sample.example.jp>", "<saiyo@mail.sample.example.jp>", ""},
 		{"links to this machine", `"127.0.0.1:2525"`, `":2525"`, "candidates cannot open"},
 		{"byte order mark", "# yaml-language-server", "\ufeff# yaml-language-server", ""},
 		{"Windows line ends", "\n", "\r\n", ""},

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"os"
@@ -152,6 +153,42 @@ func (d *Domain) parse(text string) error {
 	}
 	*d = Domain(ascii)
 	return nil
+}
+
+// Mailbox is a mail address, with or without a name in front: Sample Inc.
+// <saiyo@example.co.jp>. The domain is kept in ASCII (A-labels).
+type Mailbox struct{ mail.Address }
+
+func (m *Mailbox) parse(text string) error {
+	const hint = `write an address, or a name and an address: "Sample Inc. <saiyo@example.co.jp>"`
+	a, err := mail.ParseAddress(text)
+	if err != nil {
+		return hinted(hint, "%q is not a mailbox", text)
+	}
+	local, domain, _ := cutAddress(a.Address)
+	var d Domain
+	if err := d.parse(domain); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(local, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' }) {
+		return hinted("use plain letters in front of the @: not every mail server takes others", "%q is not a plain address", a.Address)
+	}
+	m.Address = mail.Address{Name: a.Name, Address: local + "@" + string(d)}
+	return nil
+}
+
+// Domain is the part behind the @.
+func (m Mailbox) Domain() Domain {
+	_, domain, _ := cutAddress(m.Address.Address)
+	return Domain(domain)
+}
+
+func cutAddress(a string) (local, domain string, found bool) {
+	at := strings.LastIndexByte(a, '@')
+	if at < 0 {
+		return a, "", false
+	}
+	return a[:at], a[at+1:], true
 }
 
 // URL is an absolute http or https URL without query and fragment.

@@ -41,6 +41,27 @@ func TestSize(t *testing.T) {
 	}
 }
 
+func TestMailbox(t *testing.T) {
+	tests := map[string]string{
+		"saiyo@example.co.jp":                  "<saiyo@example.co.jp>",
+		"Sample Inc. <Saiyo@Example.co.jp>":    `"Sample Inc." <Saiyo@example.co.jp>`,
+		"株式会社 採用 <saiyo@例え.jp>":                "=?utf-8?q?=E6=A0=AA=E5=BC=8F=E4=BC=9A=E7=A4=BE_=E6=8E=A1=E7=94=A8?= <saiyo@xn--r8jz45g.jp>",
+		`"Sample, Inc." <saiyo@example.co.jp>`: `"Sample, Inc." <saiyo@example.co.jp>`,
+	}
+	for text, want := range tests {
+		var m Mailbox
+		if err := m.parse(text); err != nil || m.String() != want {
+			t.Errorf("parse %q = %s, %v; want %s", text, m.String(), err, want)
+		}
+	}
+	for _, text := range []string{"", "saiyo", "saiyo@", "a@b, c@d", "採用@example.jp", `"a b"@example.jp`, "a@b c", "x\r\nBcc: y@z <a@b.jp>", "a@[192.0.2.1]"} {
+		var m Mailbox
+		if err := m.parse(text); err == nil || m.Address.Address != "" {
+			t.Errorf("parse %q = %s, want an error", text, m.String())
+		}
+	}
+}
+
 // TestPrintedFormsParse: what is printed, in defaults and in messages, is what
 // may be written.
 func TestPrintedFormsParse(t *testing.T) {

@@ -59,10 +59,21 @@ func (c *Config) ClientCertificate(company *Company) func() (*tls.Certificate, e
 // UpstreamRoots are the authorities that may sign for the company's upstream,
 // and their file's content; nil for those of the system.
 func (c *Config) UpstreamRoots(company *Company) (*x509.CertPool, []byte, error) {
-	if company.UpstreamTLS.CA == "" {
+	return c.roots(company.UpstreamTLS.CA)
+}
+
+// WebhookRoots are the authorities that may sign for the agency's webhook; nil
+// for those of the system.
+func (c *Config) WebhookRoots() (*x509.CertPool, error) {
+	roots, _, err := c.roots(c.Agency.Webhook.CA)
+	return roots, err
+}
+
+func (c *Config) roots(file Path) (*x509.CertPool, []byte, error) {
+	if file == "" {
 		return nil, nil, nil
 	}
-	pem, err := os.ReadFile(c.Path(company.UpstreamTLS.CA))
+	pem, err := os.ReadFile(c.Path(file))
 	if err != nil {
 		return nil, nil, fmt.Errorf("load authorities: %w", rootCause(err))
 	}

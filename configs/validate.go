@@ -25,6 +25,7 @@ func validate(c *Config, d *decoder) {
 	v.listen()
 	v.tls()
 	v.agency()
+	v.handOver()
 	v.bounds()
 	v.retention()
 	v.companies()
@@ -136,7 +137,9 @@ func (v validation) listenTLS() {
 }
 
 func (v validation) addresses() map[string]Address {
-	all := map[string]Address{"listen.web": v.c.Listen.Web, "listen.admin": v.c.Listen.Admin}
+	all := map[string]Address{
+		"listen.web": v.c.Listen.Web, "listen.admin": v.c.Listen.Admin, "listen.metrics": v.c.Listen.Metrics, "listen.agency": v.c.Listen.Agency,
+	}
 	for i, a := range v.c.Listen.SMTP {
 		all[fmt.Sprintf("listen.smtp[%d]", i)] = a
 	}
@@ -283,6 +286,7 @@ func (v validation) company(c *Company, key string) {
 	v.want(key+".upstream", len(c.Upstream) > 0, "name the mail server that takes the company's mail, such as smtp://mx.example.co.jp:25")
 	v.latinName(key+".name_en", c.NameEN, c.Name)
 	v.publicURL(c, key)
+	v.sender(c, key)
 	v.wordings(c, key)
 	v.users(c, key)
 	if c.Ratio < 0 && !v.broken(key+".ratio") {
@@ -291,8 +295,11 @@ func (v validation) company(c *Company, key string) {
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
 	}
-	if time.Duration(c.Burst.Window) < time.Second && !v.broken(key+".burst.window") {
-		v.fail(key+".burst.window", "", "must be at least 1s")
+	if c.Burst.Factor < 0 && !v.broken(key+".burst.factor") {
+		v.fail(key+".burst.factor", "use 0 to allow no more than insertions", "must be 0 or more")
+	}
+	if w := time.Duration(c.Burst.Window); (w < 5*time.Minute || w > 7*day) && !v.broken(key+".burst.window") {
+		v.fail(key+".burst.window", "", "must be 5m to 168h")
 	}
 	v.upstreamAuth(c, key)
 	v.upstreamTLS(c, key)
@@ -325,6 +332,21 @@ func (v validation) publicURL(c *Company, key string) {
 	case local && !v.loopbackOnly():
 		v.warn(key+".public_url", "use a host name that the Internet knows", "candidates cannot open links to this machine")
 	}
+}
+
+// sender wants a domain that the company's own mail system vouches for.
+func (v validation) sender(c *Company, key string) {
+	d := c.Sender.Domain()
+	if d == "" || v.broken(key+".domains") {
+		return
+	}
+	for _, own := range c.Domains {
+		if d == own || strings.HasSuffix(string(d), "."+string(own)) {
+			return
+		}
+	}
+	v.warn(key+".sender", "use an address of the company: SPF, DKIM and DMARC must cover it",
+		"%s is none of the company's domains: receivers may take the mails for forged", d)
 }
 
 // rules compiles the company's rules, which runs their examples; mistakes are

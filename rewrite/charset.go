@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // family is how a charset's bytes make up characters: what is needed to know
@@ -128,8 +129,35 @@ func (c *charset) fits(b []byte) bool {
 		return !bytes.Contains(b, []byte("\x1b$"))
 	case c.family == opaque:
 		return true
+	case c.family == iso2022JP && !cleanJIS(b):
+		return false
 	}
 	return !strings.ContainsRune(c.decode(b), utf8.RuneError)
+}
+
+// cleanJIS tells whether all octets in a set of ISO-2022-JP other than ASCII are
+// graphic ones or line ends: what a control character is there, or a blank, no two
+// readers agree on.
+func cleanJIS(b []byte) bool {
+	ascii := true
+	for i := 0; i < len(b); {
+		if esc := jisEscape(b[i:]); esc != nil {
+			ascii = asciiSet(esc) || len(esc) == 1 && ascii
+			i += len(esc)
+			continue
+		}
+		if !ascii && (b[i] <= ' ' || b[i] >= 0x7f) && b[i] != '\r' && b[i] != '\n' {
+			return false
+		}
+		i++
+	}
+	return true
+}
+
+// asciiSet tells whether the escape sequence is that of ASCII, or of JIS X 0201
+// Roman, which is the same but for two characters.
+func asciiSet(esc []byte) bool {
+	return bytes.Equal(esc, []byte("\x1b(B")) || bytes.Equal(esc, []byte("\x1b(J"))
 }
 
 // decode converts to UTF-8; what can't be converted becomes U+FFFD.
@@ -206,7 +234,7 @@ func (c *charset) decodeMapped(b []byte) mapped {
 	if c.family == utf8Family || isASCII(b) && c.family != iso2022JP {
 		return mapped{text: string(b)}
 	}
-	d := mapper{c: c, pos: make([]int32, 0, len(b)*3/2+1)}
+	d := mapper{c: c, decoder: c.enc.NewDecoder(), pos: make([]int32, 0, len(b)*3/2+1)}
 	d.text.Grow(len(b) * 3 / 2)
 	for i := 0; i < len(b); {
 		n := d.run(b, i)
@@ -218,10 +246,14 @@ func (c *charset) decodeMapped(b []byte) mapped {
 
 // mapper decodes runs of characters and maps each character to its bytes.
 type mapper struct {
-	c    *charset
-	esc  []byte // ISO-2022-JP: the escape sequence in force, nil for ASCII
-	text strings.Builder
-	pos  []int32
+	c       *charset
+	decoder *encoding.Decoder
+	esc     []byte // ISO-2022-JP: the escape sequence in force, nil for ASCII
+	text    strings.Builder
+	pos     []int32
+	escaped []byte  // scratch: a run behind its escape sequence
+	decoded []byte  // scratch: what a run decodes to
+	sizes   []uint8 // scratch: the length of each character of a run
 }
 
 // run takes the longest run of one kind from b[i:] and returns its length.
@@ -234,16 +266,27 @@ func (d *mapper) run(b []byte, i int) int {
 		n++
 	}
 	if n > 0 {
-		d.add(string(b[i:i+n]), i, nil)
+		d.add(b[i:i+n], i, nil)
 		return n
 	}
-	var sizes []int
+	sizes := d.sizes[:0]
 	for i+n < len(b) && b[i+n] >= 0x80 {
 		size := min(d.c.charLen(b[i+n:]), len(b)-i-n)
-		sizes, n = append(sizes, size), n+size
+		sizes, n = append(sizes, uint8(size)), n+size
 	}
-	d.add(d.c.decodeRun(b[i:i+n]), i, sizes)
+	d.sizes = sizes
+	d.add(d.decode(b[i:i+n]), i, sizes)
 	return n
+}
+
+// decode is charset.decodeRun; the result is good until the next call.
+func (d *mapper) decode(run []byte) []byte {
+	out, _, err := transform.Append(d.decoder, d.decoded[:0], run)
+	if err != nil {
+		return bytes.ToValidUTF8(run, []byte("\uFFFD"))
+	}
+	d.decoded = out
+	return out
 }
 
 // charLen is the number of bytes of the non-ASCII character that b starts with.
@@ -269,13 +312,13 @@ func (c *charset) charLen(b []byte) int {
 // runJIS takes one stretch between escape sequences or line ends.
 func (d *mapper) runJIS(b []byte, i int) int {
 	if esc := jisEscape(b[i:]); esc != nil {
-		if d.esc = esc; bytes.Equal(esc, []byte("\x1b(B")) || bytes.Equal(esc, []byte("\x1b(J")) {
+		if d.esc = esc; asciiSet(esc) {
 			d.esc = nil
 		}
 		return len(esc)
 	}
 	if b[i] == '\n' || b[i] == '\r' {
-		d.add(string(b[i]), i, nil)
+		d.add(b[i:i+1], i, nil)
 		return 1
 	}
 	n := 1
@@ -283,18 +326,20 @@ func (d *mapper) runJIS(b []byte, i int) int {
 		n++
 	}
 	if d.esc == nil {
-		d.add(strings.ToValidUTF8(string(b[i:i+n]), "\uFFFD"), i, nil)
+		d.add(bytes.ToValidUTF8(b[i:i+n], []byte("\uFFFD")), i, nil)
 		return n
 	}
 	size := 2
 	if bytes.Equal(d.esc, []byte("\x1b(I")) {
 		size = 1 // half-width kana
 	}
-	var sizes []int
+	sizes := d.sizes[:0]
 	for left := n; left > 0; left -= size {
-		sizes = append(sizes, min(size, left))
+		sizes = append(sizes, uint8(min(size, left)))
 	}
-	d.add(d.c.decodeRun(append(bytes.Clone(d.esc), b[i:i+n]...)), i, sizes)
+	d.sizes = sizes
+	d.escaped = append(append(d.escaped[:0], d.esc...), b[i:i+n]...)
+	d.add(d.decode(d.escaped), i, sizes)
 	return n
 }
 
@@ -313,22 +358,23 @@ func jisEscape(b []byte) []byte {
 
 // add appends text whose characters have the given sizes in the source (one byte
 // each without sizes). When the counts disagree, all map to the run's start.
-func (d *mapper) add(text string, at int, sizes []int) {
-	exact := sizes != nil && utf8.RuneCountInString(text) == len(sizes)
+func (d *mapper) add(text []byte, at int, sizes []uint8) {
+	exact := sizes != nil && utf8.RuneCount(text) == len(sizes)
 	k := 0
-	for _, r := range text {
-		for range utf8.RuneLen(r) {
+	for i := 0; i < len(text); k++ {
+		_, size := utf8.DecodeRune(text[i:])
+		for range size {
 			d.pos = append(d.pos, int32(at))
 		}
+		i += size
 		switch {
 		case sizes == nil:
 			at++
 		case exact:
-			at += sizes[k]
+			at += int(sizes[k])
 		}
-		k++
 	}
-	d.text.WriteString(text)
+	d.text.Write(text)
 }
 
 // wordReader reads the charsets of encoded words (RFC 2047) through our layer.

@@ -30,15 +30,15 @@ type scanned struct {
 // findings are the words of one language that were found. Those of a class are
 // in the order of the sentences.
 type findings struct {
-	lex      *lexicon
-	hits     [][]hit // by class
-	from     []int32 // by class: where the hits of the sentence that is scanned begin
-	met      []int32 // classes that were met in that sentence
-	used     []int32 // classes that were met at all
-	spoken   bits    // classes found in text or subject
-	due      bits    // sequences to look at in that sentence
-	triggers bits    // expressions to run in that sentence
-	advice   *advice // of the model; nil while nobody has asked
+	lex    *lexicon
+	hits   [][]hit // by class
+	from   []int32 // by class: where the hits of the sentence that is scanned begin
+	met    []int32 // classes that were met in that sentence
+	used   []int32 // classes that were met at all
+	spoken bits    // classes found in text or subject
+	due    bits    // sequences to look at in that sentence
+	needs  bits    // needs of expressions that were met in that sentence
+	advice *advice // of the model; nil while nobody has asked
 }
 
 type hit struct {
@@ -89,7 +89,7 @@ func (rs *Rules) release(an *analysis) {
 func newFindings(lex *lexicon) findings {
 	return findings{
 		lex: lex, hits: make([][]hit, lex.classes), from: make([]int32, lex.classes),
-		spoken: newBits(lex.classes), due: newBits(len(lex.sequences)), triggers: newBits(len(lex.regexps)),
+		spoken: newBits(lex.classes), due: newBits(len(lex.sequences)), needs: newBits(lex.needs),
 	}
 }
 
@@ -176,11 +176,7 @@ func (an *analysis) scan(fs *findings, s statement) {
 	norm := an.text[start:]
 	an.quotes = appendQuotations(an.quotes[:0], norm)
 	an.words(fs, norm)
-	for i := fs.triggers.next(0); i >= 0; i = fs.triggers.next(i + 1) {
-		for _, at := range lex.regexps[i].re.FindAllIndex(norm, -1) {
-			an.add(fs, lex.regexps[i].class, span{at[0], at[1]})
-		}
-	}
+	an.expressions(fs, norm)
 	an.sequences(fs, norm)
 	if s.place == InText || s.place == InSubject {
 		fs.spoken.set(fs.met)
@@ -188,12 +184,12 @@ func (an *analysis) scan(fs *findings, s statement) {
 	fs.met = fs.met[:0]
 }
 
-// words finds the plain phrases, and which expressions are worth a look.
+// words finds the plain phrases, and what the expressions need.
 func (an *analysis) words(fs *findings, norm []byte) {
 	lex := fs.lex
-	copy(fs.triggers, lex.always)
+	clear(fs.needs)
 	lex.words.each(norm, func(word, end int) {
-		fs.triggers.set(lex.triggers[word])
+		fs.needs.set(lex.triggers[word])
 		uses := lex.uses[word]
 		if len(uses) == 0 {
 			return
@@ -209,6 +205,19 @@ func (an *analysis) words(fs *findings, norm []byte) {
 			}
 		}
 	})
+}
+
+// expressions runs those whose needs are met.
+func (an *analysis) expressions(fs *findings, norm []byte) {
+	for i := range fs.lex.regexps {
+		re := &fs.lex.regexps[i]
+		if slices.ContainsFunc(re.needs, func(n int32) bool { return !fs.needs.has(int(n)) }) {
+			continue
+		}
+		for _, at := range re.re.FindAllIndex(norm, -1) {
+			an.add(fs, re.class, span{at[0], at[1]})
+		}
+	}
 }
 
 // add notes that a class was found in the sentence that is scanned.

@@ -67,7 +67,17 @@ func validName(name []byte) bool {
 
 // unfold removes the line ends of a folded value (RFC 5322, section 2.2.3).
 func unfold(value []byte) string {
-	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(string(value)))
+	value = bytes.TrimSpace(value)
+	if bytes.IndexByte(value, '\n') < 0 && bytes.IndexByte(value, '\r') < 0 {
+		return string(value)
+	}
+	unfolded := make([]byte, 0, len(value))
+	for _, c := range value {
+		if c != '\r' && c != '\n' {
+			unfolded = append(unfolded, c)
+		}
+	}
+	return strings.TrimSpace(string(unfolded))
 }
 
 func fieldValues(fields []Field, name string) []string {
@@ -122,8 +132,12 @@ func first(values []string) string {
 // contentType is the media type of the part, with the defaults of RFC 2045,
 // section 5.2, and RFC 2046, section 5.1.5.
 func (p *Part) contentType() (string, map[string]string) {
-	value := first(p.values("Content-Type"))
+	values := p.values("Content-Type")
+	value := first(values)
 	if value == "" {
+		if len(values) > 0 {
+			p.Ambiguous = "content_type" // there, and empty
+		}
 		if p.Parent != nil && p.Parent.MediaType == "multipart/digest" {
 			return "message/rfc822", nil
 		}

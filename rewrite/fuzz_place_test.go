@@ -12,6 +12,7 @@ func FuzzIndex(f *testing.F) {
 		f.Add([]byte(c.raw))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		defer bounded(t)()
 		m := mustParse(t, raw)
 		at := int64(0)
 		m.Root.Walk(func(p *Part) {
@@ -40,6 +41,7 @@ func FuzzHTMLPlace(f *testing.F) {
 	}
 	const block = "<div><p>our block</p></div>"
 	f.Fuzz(func(t *testing.T, source string) {
+		defer bounded(t)()
 		if strings.Contains(source, "{{") || strings.Contains(source, "our block") {
 			return
 		}
@@ -69,10 +71,6 @@ func FuzzHTMLPlace(f *testing.F) {
 func htmlPartView(source string) *view {
 	h := readHTML(source)
 	v := &view{leaf: &leaf{part: &Part{MediaType: "text/html"}, text: mapped{text: source}}, html: &h, lines: h.lines}
-	texts, quoted := make([]string, len(v.lines)), make([]bool, len(v.lines))
-	for i, ln := range v.lines {
-		texts[i], quoted[i] = ln.text, ln.quoted
-	}
-	v.layout = findLayout(texts, quoted)
+	v.layout = findLayout(v.lines)
 	return v
 }

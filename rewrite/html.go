@@ -1,8 +1,11 @@
 package rewrite
 
 import (
+	"bytes"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/html"
 )
@@ -29,32 +32,63 @@ type htmlView struct {
 	words  []int   // words[i]: visible text tokens up to the end of lines[i]
 	quotes []int   // the same for quotations
 	text   []byte  // the visible text without white space …
-	at     []int32 // … and where each byte of it stands in the source
+	pieces []piece // … and where its pieces stand in the source
+}
+
+// piece is a stretch of visible text that stands together in the source.
+type piece struct {
+	text, source int32 // where it begins
+	reference    bool  // it is one character reference: all of it stands for each byte
+}
+
+// at is where a byte of the visible text stands in the source.
+func (h *htmlView) at(i int) int {
+	n, found := slices.BinarySearchFunc(h.pieces, i, func(p piece, i int) int { return int(p.text) - i })
+	if !found {
+		n--
+	}
+	p := h.pieces[n]
+	if p.reference {
+		return int(p.source)
+	}
+	return int(p.source) + i - int(p.text)
 }
 
 // element is one open element and what it does to the text inside.
 type element struct {
 	name   string
+	traits trait
 	hidden bool // display:none and its kin
 	tiny   bool // font-size:0, until a child sets another
 	quoted bool
 	pre    bool
 }
 
-// Elements that end a line of text, that never have content, that may hold a
-// block, and whose end tag is optional in practice.
-var (
-	blockElements  = set("address article aside blockquote body center dd details div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section table tbody td tfoot th thead tr ul")
-	voidElements   = set("area base br col embed hr img input link meta param source track wbr")
-	flowElements   = set("article aside body center div footer form header main section td th html")
-	phraseElements = set("p span font b i em strong u small big")
-	neverVisible   = set("head title script style template noscript textarea select option object svg math iframe")
+// trait is what an element means for the text.
+type trait uint8
+
+const (
+	endsLine     trait = 1 << iota // the element stands in lines of its own
+	void                           // it never has content
+	holdsFlow                      // a block may stand in it …
+	holdsPhrases                   // … or, second choice: its end tag is optional in practice
+	neverVisible
 )
 
-func set(names string) map[string]bool {
-	m := map[string]bool{}
-	for name := range strings.FieldsSeq(names) {
-		m[name] = true
+var traits = traitsOf(map[trait]string{
+	endsLine:     "address article aside blockquote body center dd details div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section table tbody td tfoot th thead tr ul",
+	void:         "area base br col embed hr img input link meta param source track wbr",
+	holdsFlow:    "article aside body center div footer form header main section td th html",
+	holdsPhrases: "p span font b i em strong u small big",
+	neverVisible: "head title script style template noscript textarea select option object svg math iframe",
+})
+
+func traitsOf(names map[trait]string) map[string]trait {
+	m := map[string]trait{}
+	for t, list := range names {
+		for name := range strings.FieldsSeq(list) {
+			m[name] |= t
+		}
 	}
 	return m
 }
@@ -63,7 +97,7 @@ func set(names string) map[string]bool {
 type htmlReader struct {
 	view   htmlView
 	stack  []element
-	line   strings.Builder
+	line   []byte
 	end    int // of the line's last visible character
 	words  int
 	quotes int
@@ -73,7 +107,10 @@ type htmlReader struct {
 // may stand. The tokenizer never fails: HTML has no wrong input.
 func readHTML(source string) htmlView {
 	r := &htmlReader{}
-	r.view.text, r.view.at = make([]byte, 0, len(source)/2), make([]int32, 0, len(source)/2)
+	r.view.text = make([]byte, 0, len(source)/2)
+	tags := strings.Count(source, "<")
+	r.view.points = make([]htmlPoint, 0, 2*tags+1)
+	r.view.lines, r.view.words, r.view.quotes = make([]line, 0, tags/2), make([]int, 0, tags/2), make([]int, 0, tags/2)
 	z := html.NewTokenizer(strings.NewReader(source))
 	for at, open := 0, false; ; {
 		kind := z.Next()
@@ -131,17 +168,16 @@ func (r *htmlReader) top() element {
 // point notes the place at offset if a block may stand there.
 func (r *htmlReader) point(offset int) {
 	e := r.top()
-	inside := phraseElements[e.name]
-	if e.hidden || e.quoted || e.pre || e.name != "" && !flowElements[e.name] && !inside {
+	if e.hidden || e.quoted || e.pre || e.name != "" && e.traits&(holdsFlow|holdsPhrases) == 0 {
 		return
 	}
-	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes, inside})
+	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes, e.traits&holdsPhrases != 0})
 }
 
 // endAll closes what the end of the source closes: paragraphs and inline
 // elements whose end tags are missing. Tables stay open: nothing is put there.
 func (r *htmlReader) endAll() {
-	for len(r.stack) > 0 && phraseElements[r.top().name] {
+	for len(r.stack) > 0 && r.top().traits&holdsPhrases != 0 {
 		r.stack = r.stack[:len(r.stack)-1]
 	}
 }
@@ -152,7 +188,7 @@ func (r *htmlReader) text(raw string, at int) {
 	if e.hidden || e.tiny {
 		return
 	}
-	if strings.TrimSpace(raw) != "" {
+	if strings.ContainsFunc(raw, isVisible) {
 		r.words++
 	}
 	for i := 0; i < len(raw); {
@@ -167,6 +203,8 @@ func (r *htmlReader) text(raw string, at int) {
 	}
 }
 
+func isVisible(r rune) bool { return !unicode.IsSpace(r) }
+
 // plainRun is the length of the text at the start of s that stands for itself.
 func plainRun(s string) int {
 	if n := strings.IndexAny(s, "& \t\r\n"); n >= 0 {
@@ -177,12 +215,15 @@ func plainRun(s string) int {
 
 // run adds text that stands for itself.
 func (r *htmlReader) run(s string, at int) {
-	r.line.WriteString(s)
+	r.line = append(r.line, s...)
 	r.end = at + len(s)
+	r.see(s, at, false)
+}
+
+// see adds visible text that stands at a place of the source.
+func (r *htmlReader) see(s string, at int, reference bool) {
+	r.view.pieces = append(r.view.pieces, piece{int32(len(r.view.text)), int32(at), reference})
 	r.view.text = append(r.view.text, s...)
-	for i := range len(s) {
-		r.view.at = append(r.view.at, int32(at+i))
-	}
 }
 
 // charLen is the length of the blank or the character reference at the start of s.
@@ -219,24 +260,21 @@ func (r *htmlReader) char(c string, start, end int, e element) {
 		r.breakLine(true)
 		return
 	case c == "\r" || c == "\n" || c == "\t" || c == " ":
-		if s := r.line.String(); !e.pre && (s == "" || s[len(s)-1] == ' ') {
+		if n := len(r.line); !e.pre && (n == 0 || r.line[n-1] == ' ') {
 			return
 		}
-		r.line.WriteByte(' ')
+		r.line = append(r.line, ' ')
 		return
 	}
-	r.line.WriteString(c)
+	r.line = append(r.line, c...)
 	r.end = end
-	r.view.text = append(r.view.text, c...)
-	for range len(c) {
-		r.view.at = append(r.view.at, int32(start))
-	}
+	r.see(c, start, true)
 }
 
 // breakLine ends the line; an empty one counts only when asked for.
 func (r *htmlReader) breakLine(empty bool) {
-	text := strings.TrimRight(r.line.String(), " ")
-	r.line.Reset()
+	text := string(bytes.TrimRight(r.line, " "))
+	r.line = r.line[:0]
 	if text == "" && !empty {
 		return
 	}
@@ -254,15 +292,16 @@ func (r *htmlReader) start(t html.Token) {
 		r.breakLine(true)
 		return
 	}
-	if blockElements[name] {
+	traits := traits[name]
+	if traits&endsLine != 0 {
 		r.breakLine(false)
 		r.impliedEnd(name)
 	}
-	if voidElements[name] || t.Type == html.SelfClosingTagToken {
+	if traits&void != 0 || t.Type == html.SelfClosingTagToken {
 		return
 	}
 	e := r.top()
-	e.name = name
+	e.name, e.traits = name, traits
 	e.style(t)
 	if e.quoted && !r.top().quoted {
 		r.quotes++
@@ -294,7 +333,7 @@ func implies(start, open string) bool {
 // close pops the innermost element of that name with all inside it; an end tag
 // without a start is ignored. A table keeps end tags of the outside out.
 func (r *htmlReader) close(name string) {
-	if blockElements[name] {
+	if traits[name]&endsLine != 0 {
 		r.breakLine(name == "p")
 	}
 	for i := len(r.stack) - 1; i >= 0; i-- {
@@ -309,14 +348,36 @@ func (r *htmlReader) close(name string) {
 }
 
 var (
-	hiddenStyle = regexp.MustCompile(`display:none|visibility:hidden|mso-hide:all|opacity:0(\.0+)?(;|$)|max-height:0|(^|;)height:0(px)?(;|$)`)
-	fontSize    = regexp.MustCompile(`(^|;)font-size:([^;]*)`)
-	zeroSize    = regexp.MustCompile(`^0(\.0+)?(px|pt|em|rem|%)?(!important)?$`)
+	noOpacity = regexp.MustCompile(`opacity:0(\.0+)?(;|$)`)
+	noHeight  = regexp.MustCompile(`(^|;)height:0(px)?(;|$)`)
+	zeroSize  = regexp.MustCompile(`^0(\.0+)?(px|pt|em|rem|%)?(!important)?$`)
 )
+
+// hides tells whether a style, without blanks and in lower case, makes its
+// element invisible.
+func hides(style string) bool {
+	for _, s := range []string{"display:none", "visibility:hidden", "mso-hide:all", "max-height:0"} {
+		if strings.Contains(style, s) {
+			return true
+		}
+	}
+	return strings.Contains(style, "opacity:0") && noOpacity.MatchString(style) ||
+		strings.Contains(style, "height:0") && noHeight.MatchString(style)
+}
+
+// fontSize is the value of the first font-size in a style.
+func fontSize(style string) (string, bool) {
+	for declaration := range strings.SplitSeq(style, ";") {
+		if size, ok := strings.CutPrefix(declaration, "font-size:"); ok {
+			return size, true
+		}
+	}
+	return "", false
+}
 
 // style reads what the element's attributes say about the text inside.
 func (e *element) style(t html.Token) {
-	e.hidden = e.hidden || neverVisible[t.Data]
+	e.hidden = e.hidden || e.traits&neverVisible != 0
 	e.pre = e.pre || t.Data == "pre"
 	e.quoted = e.quoted || t.Data == "blockquote"
 	for _, a := range t.Attr {
@@ -325,9 +386,9 @@ func (e *element) style(t html.Token) {
 			e.hidden = true
 		case "style":
 			style := strings.ToLower(strings.Join(strings.Fields(a.Val), ""))
-			e.hidden = e.hidden || hiddenStyle.MatchString(style)
-			if size := fontSize.FindStringSubmatch(style); size != nil {
-				e.tiny = zeroSize.MatchString(size[2])
+			e.hidden = e.hidden || hides(style)
+			if size, ok := fontSize(style); ok {
+				e.tiny = zeroSize.MatchString(size)
 			}
 			e.pre = e.pre || strings.Contains(style, "white-space:pre")
 		case "class", "id":

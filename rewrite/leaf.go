@@ -3,6 +3,8 @@ package rewrite
 import (
 	"bytes"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 )
 
 // leaf is the decoded text of one text part, and the way back to its raw bytes.
@@ -47,27 +49,36 @@ func (l *leaf) decode(limits Limits) error {
 	if int64(len(l.dec.data)) > limits.TextBytes {
 		return errTooLong
 	}
-	l.chooseCharset()
+	fitting := l.chooseCharset()
 	if l.charset.family == opaque {
 		l.text = mapped{text: l.charset.decode(l.dec.data)}
 		l.doubt("charset_unsupported")
 		return nil
 	}
-	l.text = l.charset.decodeMapped(l.dec.data)
+	if l.text = fitting; l.text.text == "" {
+		l.text = l.charset.decodeMapped(l.dec.data)
+	}
 	return nil
 }
 
 // chooseCharset believes the label when the bytes agree with it. Otherwise the
 // bytes' own form decides for reading, and the part is not edited: readers that
-// believe the label see something else.
-func (l *leaf) chooseCharset() {
+// believe the label see something else. Where the text had to be decoded for that,
+// it is returned.
+func (l *leaf) chooseCharset() (fitting mapped) {
 	label := l.part.Params["charset"]
 	l.charset = lookupCharset(label)
 	if label == "" {
 		l.charset = lookupCharset("us-ascii")
 	}
-	if l.charset != nil && l.charset.fits(l.dec.data) {
-		return
+	switch {
+	case l.charset != nil && l.charset.family == iso2022JP:
+		fitting = l.charset.decodeMapped(l.dec.data)
+		if !strings.ContainsRune(fitting.text, utf8.RuneError) {
+			return fitting
+		}
+	case l.charset != nil && l.charset.fits(l.dec.data):
+		return mapped{}
 	}
 	if l.charset == nil {
 		l.doubt("charset_unknown")
@@ -79,6 +90,7 @@ func (l *leaf) chooseCharset() {
 	} else if l.charset == nil {
 		l.charset = lookupCharset("us-ascii")
 	}
+	return mapped{}
 }
 
 func (l *leaf) doubt(why string) {

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,9 +18,9 @@ type layout struct {
 }
 
 // last is the last line of newest text that is not empty, or -1.
-func (l layout) last(lines []string) int {
+func (l layout) last(lines []line) int {
 	for i := l.signature - 1; i >= 0; i-- {
-		if !l.quoted[i] && strings.TrimSpace(lines[i]) != "" {
+		if !l.quoted[i] && strings.TrimSpace(lines[i].text) != "" {
 			return i
 		}
 	}
@@ -32,20 +33,19 @@ var (
 	attribution  = regexp.MustCompile(`^(on .{6,160} wrote:|le .{6,160} a écrit :|am .{6,160} schrieb .*:|.{0,80}\d{4}[年/.-].{0,100}(:|wrote:|書きました:|のメール:|さんは書きました:|からのメッセージ:)|.{0,60}(さんが書きました|さんは書きました|wrote|writes):|in reply to .{4,80}:)$`)
 	historyField = regexp.MustCompile(`^[*＊]?(from|sent|date|to|cc|subject|reply-to|差出人|送信者|送信日時|送信日|日時|日付|宛先|件名|cc|from:)[*＊]?\s*[:：]\s?.*`)
 	historyFirst = regexp.MustCompile(`^[*＊]?(from|差出人|送信者)[*＊]?\s*[:：]`)
-	rule         = regexp.MustCompile(`^[\s]*([-_=*~+#/\\.:|^<>・…‥─━―—–‐ー＝=＊*＿_〜~◆◇■□●○◎★☆▼▽▲△♪※|｜┃│┏┓┗┛┌┐└┘╋╂┳┻\s]){4,}$`)
 	contact      = regexp.MustCompile(`(?i)\b(tel|fax|phone|mobile|e-?mail|mail|url|web|https?://|www\.|〒)|〒|電話|住所|携帯|内線|\d{2,4}-\d{2,4}-\d{3,4}|[\w.+-]+@[\w-]+\.|株式会社|有限会社|合同会社|法人|\b(inc|ltd|llc|gmbh|plc|co)\b\.?`)
 	speaks       = regexp.MustCompile(`(ます|です|ました|ません|でした|ください|下さい|ございます|致します|存じます|ませ)[。．!！]?$|[。]$|[a-z]{2,}[.!?]$`)
 	disclaimer   = regexp.MustCompile(`(?i)送信専用|自動送信|自動配信|返信(でき|いただ|され)|配信停止|心当たり|機密|秘密情報|破棄|無断|confidential|intended recipient|automatically generated|do not reply|unsubscribe|registered (in|office)|privacy policy|equal opportunity|sent from|disclaimer`)
 )
 
-// findLayout divides the lines of a decoded text. quoted marks lines that the
-// markup already calls quotations; nil for plain text.
-func findLayout(lines []string, quoted []bool) layout {
+// findLayout divides the lines of a decoded text.
+func findLayout(lines []line) layout {
 	l := layout{history: len(lines), quoted: make([]bool, len(lines))}
 	folded := make([]string, len(lines))
-	for i, s := range lines {
-		folded[i] = strings.ToLower(strings.TrimRight(norm.NFKC.String(s), " \t"))
-		l.quoted[i] = quoted != nil && quoted[i] || quotePrefix(folded[i])
+	for i, ln := range lines {
+		folded[i] = foldLine(ln.text)
+		l.quoted[i] = ln.quoted || quotePrefix(folded[i])
+		folded[i] = strings.TrimSpace(folded[i])
 	}
 	for i := range folded {
 		if !l.quoted[i] && startsHistory(folded, i) {
@@ -59,33 +59,67 @@ func findLayout(lines []string, quoted []bool) layout {
 	return l
 }
 
+// foldLine is the form in which lines are looked at: NFKC, lower case, without
+// blanks at the end.
+func foldLine(s string) string {
+	upper := false
+	for _, r := range s {
+		if composed, ok := compose(r); !ok || composed != r {
+			return strings.ToLower(strings.TrimRight(norm.NFKC.String(s), " \t"))
+		}
+		upper = upper || r >= 'A' && r <= 'Z'
+	}
+	s = strings.TrimRight(s, " \t")
+	if !upper {
+		return s // the rest of what is composed by itself has no case
+	}
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c - 'A' + 'a'
+		}
+	}
+	return string(b)
+}
+
 // startsHistory tells whether the whole rest of the mail is an older one.
 func startsHistory(folded []string, i int) bool {
-	line := strings.TrimSpace(folded[i])
+	line := folded[i]
 	if separates(line) {
 		return true
 	}
-	if !strings.Contains(line, ":") || !historyFirst.MatchString(line) {
+	if !beginsWithAny(strings.TrimPrefix(line, "*"), "from", "差出人", "送信者") || !historyFirst.MatchString(line) {
 		return false
 	}
 	fields := 0
 	for _, next := range folded[i:min(i+8, len(folded))] {
-		if historyField.MatchString(strings.TrimSpace(next)) {
+		if historyField.MatchString(next) {
 			fields++
 		}
 	}
 	return fields >= 3
 }
 
-// separates tells whether the line introduces an older mail. One of a few words
-// is in every such line; looking for them first spares most lines the expression.
+// separates tells whether the line introduces an older mail. What every such
+// line begins or ends with spares the others the expression.
 func separates(line string) bool {
-	for _, word := range []string{"message", "forwarded", "appointment", "メッセージ", "転送"} {
-		if strings.Contains(line, word) {
-			return separator.MatchString(line)
+	const signs = "-_=*"
+	end := strings.TrimSuffix(line, "。")
+	if !strings.HasPrefix(line, "begin") && !strings.HasSuffix(end, "転送いたします") && !strings.HasSuffix(end, "転送します") {
+		start := line
+		for range 3 { // characters, of which the third at the latest is a sign
+			_, size := utf8.DecodeRuneInString(start)
+			start = start[size:]
+		}
+		if !strings.ContainsAny(line[:len(line)-len(start)], signs) {
+			return false
 		}
 	}
-	return false
+	return separator.MatchString(line)
+}
+
+func beginsWithAny(s string, beginnings ...string) bool {
+	return slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(s, b) })
 }
 
 // attributes tells whether the line says who wrote what follows.
@@ -109,15 +143,15 @@ func (l *layout) markAttributions(folded []string) {
 		if l.quoted[i] {
 			continue
 		}
-		line, n := strings.TrimSpace(folded[i]), 1
+		line, n := folded[i], 1
 		if strings.HasPrefix(line, "on ") && !attributes(line) && i+1 < l.history {
-			line, n = line+" "+strings.TrimSpace(folded[i+1]), 2
+			line, n = line+" "+folded[i+1], 2
 		}
 		if !attributes(line) {
 			continue
 		}
 		next := i + n
-		for next < l.history && strings.TrimSpace(folded[next]) == "" {
+		for next < l.history && folded[next] == "" {
 			next++
 		}
 		switch {
@@ -133,19 +167,19 @@ func (l *layout) markAttributions(folded []string) {
 
 // findSignature finds where the signature starts: behind "-- ", at a rule line
 // with only contact data behind it, or at a last paragraph of contact data.
-func (l layout) findSignature(lines, folded []string) int {
+func (l layout) findSignature(lines []line, folded []string) int {
 	end := l.history
-	for end > 0 && (l.quoted[end-1] || strings.TrimSpace(lines[end-1]) == "") {
+	for end > 0 && (l.quoted[end-1] || strings.TrimSpace(lines[end-1].text) == "") {
 		end-- // bottom of the newest text
 	}
 	for i := 0; i < end; i++ {
 		if l.quoted[i] {
 			continue
 		}
-		if (lines[i] == "-- " || lines[i] == "--") && !l.quotedBetween(i, end) && end-i <= 30 {
+		if (lines[i].text == "-- " || lines[i].text == "--") && !l.quotedBetween(i, end) && end-i <= 30 {
 			return i
 		}
-		if rule.MatchString(folded[i]) && isRule(folded[i]) && i > 0 && signatureBlock(folded[i+1:end]) {
+		if isDrawn(folded[i]) && isRule(folded[i]) && i > 0 && signatureBlock(folded[i+1:end]) {
 			return i
 		}
 	}
@@ -161,6 +195,19 @@ func (l layout) quotedBetween(from, to int) bool {
 	return false
 }
 
+// isDrawn tells whether a line consists of four signs or more with which people
+// draw lines, or of blanks.
+func isDrawn(s string) bool {
+	n := 0
+	for _, r := range s {
+		if !strings.ContainsRune("-_=*~+#/\\.:|^<>・…‥─━―—–‐ー＝＊＿〜◆◇■□●○◎★☆▼▽▲△♪※｜┃│┏┓┗┛┌┐└┘╋╂┳┻ \t\n\f\r", r) {
+			return false
+		}
+		n++
+	}
+	return n >= 4
+}
+
 // isRule tells a drawn line from a line that merely holds no letters.
 func isRule(s string) bool {
 	s = strings.Join(strings.Fields(s), "")
@@ -172,8 +219,7 @@ func isRule(s string) bool {
 func signatureBlock(folded []string) bool {
 	found, count := false, 0
 	for _, s := range folded {
-		s = strings.TrimSpace(s)
-		if s == "" || rule.MatchString(s) {
+		if s == "" || isDrawn(s) {
 			continue
 		}
 		if count++; count > 25 {
@@ -197,14 +243,14 @@ func (l layout) lastParagraph(folded []string, end int) int {
 	signature := l.history
 	for end > 0 {
 		start := end
-		for start > 0 && strings.TrimSpace(folded[start-1]) != "" && !l.quoted[start-1] {
+		for start > 0 && folded[start-1] != "" && !l.quoted[start-1] {
 			start--
 		}
 		if start == 0 || !signatureBlock(folded[start:end]) || !hasContactLine(folded[start:end]) {
 			return signature
 		}
 		signature, end = start, start
-		for end > 0 && strings.TrimSpace(folded[end-1]) == "" {
+		for end > 0 && folded[end-1] == "" {
 			end--
 		}
 	}
@@ -224,11 +270,11 @@ func hasContactLine(folded []string) bool {
 }
 
 // wordsBefore counts the characters of newest text above the history.
-func (l layout) wordsBefore(lines []string) int {
+func (l layout) wordsBefore(lines []line) int {
 	n := 0
 	for i := range lines[:l.history] {
 		if !l.quoted[i] {
-			n += utf8.RuneCountInString(strings.TrimSpace(lines[i]))
+			n += utf8.RuneCountInString(strings.TrimSpace(lines[i].text))
 		}
 	}
 	return n

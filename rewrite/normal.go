@@ -327,8 +327,8 @@ func foldRune(r rune) rune {
 // speller folds variants of spelling: at each place the first of its variants
 // that fits, in their order.
 type speller struct {
-	variants map[rune][]variant // by first character
-	starts   [1 << 7]uint64     // first characters by their low bits: most text is none
+	variants [1 << 7][]variant // by the low bits of the first character
+	starts   [1 << 7]uint64    // first characters, by more of their bits: most text is none
 }
 
 type variant struct {
@@ -339,13 +339,13 @@ type variant struct {
 // newSpeller takes pairs of a variant and what it is folded to. An empty
 // variant means nothing.
 func newSpeller(pairs []string) *speller {
-	sp := &speller{variants: map[rune][]variant{}}
+	sp := &speller{}
 	for i := 0; i < len(pairs); i += 2 {
 		if pairs[i] == "" {
 			continue
 		}
 		r, _ := utf8.DecodeRuneInString(pairs[i])
-		sp.variants[r] = append(sp.variants[r], variant{[]byte(pairs[i]), pairs[i+1]})
+		sp.variants[r&0x7f] = append(sp.variants[r&0x7f], variant{[]byte(pairs[i]), pairs[i+1]})
 		sp.starts[r>>6&0x7f] |= 1 << (r & 63)
 	}
 	return sp
@@ -374,7 +374,7 @@ func (sp *speller) appendTo(dst, s []byte) []byte {
 
 // at is the variant that s starts with, or nil.
 func (sp *speller) at(first rune, s []byte) *variant {
-	variants := sp.variants[first]
+	variants := sp.variants[first&0x7f]
 	for i := range variants {
 		if bytes.HasPrefix(s, variants[i].from) {
 			return &variants[i]

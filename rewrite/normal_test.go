@@ -76,6 +76,9 @@ func TestCompose(t *testing.T) {
 		if !norm.NFKC.PropertiesString(string(got)).BoundaryBefore() {
 			t.Errorf("%U combines with what stands in front of it", r)
 		}
+		if got == r && r >= utf8.RuneSelf && unicode.ToLower(r) != r {
+			t.Errorf("%U has a lower case", r)
+		}
 		if isBlank(got) != unicode.IsSpace(got) || unicode.Is(unicode.Cf, got) {
 			t.Errorf("%U is folded as another kind of character", r)
 		}

@@ -129,7 +129,7 @@ func (h *htmlView) find(mark string) (start, end int, ok bool) {
 	if i < 0 {
 		return 0, 0, false
 	}
-	return int(h.at[i]), int(h.at[i+len(mark)-1]) + 1, true
+	return h.at(i), h.at(i+len(mark)-1) + 1, true
 }
 
 // tagsIn returns the tags of a piece of HTML without the text between them.

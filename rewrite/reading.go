@@ -79,18 +79,14 @@ func (m *Message) view(p *Part) (*view, error) {
 	} else {
 		v.lines = plainLines(l.text.text)
 	}
-	texts, quoted := make([]string, len(v.lines)), make([]bool, len(v.lines))
-	for i, ln := range v.lines {
-		texts[i], quoted[i] = ln.text, ln.quoted
-	}
-	v.layout = findLayout(texts, quoted)
+	v.layout = findLayout(v.lines)
 	m.divided[p] = v
 	return v, nil
 }
 
 // plainLines splits text at its line ends; end is behind the line end.
 func plainLines(text string) []line {
-	var lines []line
+	lines := make([]line, 0, strings.Count(text, "\n")+1)
 	for at := 0; at < len(text); {
 		end := len(text)
 		if i := strings.IndexByte(text[at:], '\n'); i >= 0 {
@@ -103,27 +99,32 @@ func plainLines(text string) []line {
 }
 
 // last is the index of the last line of newest text, or -1.
-func (v *view) last() int {
-	texts := make([]string, len(v.lines))
-	for i, ln := range v.lines {
-		texts[i] = ln.text
-	}
-	return v.layout.last(texts)
-}
+func (v *view) last() int { return v.layout.last(v.lines) }
 
 func (r *Reading) add(v *view) {
-	var newest, quoted, signature strings.Builder
-	for i, ln := range v.lines {
-		to := &newest
+	const newest, signature, quoted = 0, 1, 2
+	place := func(i int) int {
 		switch {
 		case i >= v.layout.history || v.layout.quoted[i]:
-			to = &quoted
+			return quoted
 		case i >= v.layout.signature:
-			to = &signature
+			return signature
 		}
+		return newest
+	}
+	var sizes [3]int
+	for i, ln := range v.lines {
+		sizes[place(i)] += len(ln.text) + 1
+	}
+	var texts [3]strings.Builder
+	for i := range texts {
+		texts[i].Grow(sizes[i])
+	}
+	for i, ln := range v.lines {
+		to := &texts[place(i)]
 		to.WriteString(ln.text)
 		to.WriteByte('\n')
 	}
-	r.Text, r.Quoted, r.Signature = newest.String(), quoted.String(), signature.String()
+	r.Text, r.Signature, r.Quoted = texts[newest].String(), texts[signature].String(), texts[quoted].String()
 	r.FromHTML, r.Forwarded = v.html != nil, v.layout.forwarded
 }

@@ -287,9 +287,9 @@ type lexicon struct {
 	gap       int // characters that "…" may stand for
 	words     *matcher
 	lengths   []int       // of each word in bytes
-	uses      [][]wordUse // of each word; none: it only triggers expressions
-	triggers  [][]int32   // of each word: the expressions that are run where it stands
-	always    bits        // expressions that are run everywhere
+	uses      [][]wordUse // of each word; none: it is only what an expression needs
+	triggers  [][]int32   // of each word: the needs of expressions that it meets
+	needs     int         // number of these needs
 	sequences []sequence  // classes they refer to come before their own
 	starts    [][]int32   // sequences that begin with a class, by class
 	regexps   []classRegexp
@@ -309,6 +309,7 @@ type sequence struct {
 type classRegexp struct {
 	class int
 	re    *regexp.Regexp
+	needs []int32 // met by words of the sentence, or it cannot match
 }
 
 // The widest gaps: a clause in Japanese, some twelve words elsewhere.
@@ -393,7 +394,7 @@ func (b *lexiconBuilder) add(lex *lexicon, words map[string][]wordUse, p pending
 		if err != nil {
 			return fmt.Errorf("compile the expression: %w", err)
 		}
-		lex.regexps = append(lex.regexps, classRegexp{p.class, re})
+		lex.regexps = append(lex.regexps, classRegexp{class: p.class, re: re})
 		return nil
 	}
 	if pieces := splitGaps(p.text); len(pieces) > 1 || strings.HasPrefix(pieces[0], "<") {

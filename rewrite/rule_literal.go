@@ -1,81 +1,146 @@
 package rewrite
 
 import (
+	"cmp"
 	"regexp/syntax"
 	"slices"
 )
 
-// triggering maps words to the expressions that can match only where the word
-// stands: the one pass over a text finds them too, so that an expression costs
-// nothing in all other sentences. What has no such words is run always.
+// triggering maps words to the needs of expressions: the one pass over a text
+// finds them too, so that an expression costs nothing in a sentence that lacks
+// what it needs.
 func (lex *lexicon) triggering() map[string][]int32 {
 	triggers := map[string][]int32{}
-	lex.always = newBits(len(lex.regexps))
-	for i, re := range lex.regexps {
-		number := []int32{int32(i)}
-		words := literals(re.re.String())
-		if len(words) == 0 {
-			lex.always.set(number)
-		}
-		for _, w := range words {
-			triggers[w] = append(triggers[w], number...)
+	for i := range lex.regexps {
+		re := &lex.regexps[i]
+		for _, words := range literals(re.re.String()) {
+			need := int32(lex.needs)
+			lex.needs++
+			re.needs = append(re.needs, need)
+			for _, w := range words {
+				triggers[w] = append(triggers[w], need)
+			}
 		}
 	}
 	return triggers
 }
 
-// maxLiterals bounds the words that stand for one expression.
-const maxLiterals = 128
+const (
+	maxLiterals = 128 // words of one set
+	maxNeeds    = 2   // sets for one expression
+)
 
-// literals are distinct words of which every match of an expression has at
-// least one; none if no such words are known.
-func literals(expr string) []string {
+// literals are sets of words: every match of the expression has a word of each
+// of them. There are none if no such words are known.
+func literals(expr string) [][]string {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		return nil
 	}
-	return required(re.Simplify())
+	sets := required(re.Simplify())
+	slices.SortStableFunc(sets, func(a, b []string) int { return cmp.Compare(rarity(b), rarity(a)) })
+	return sets[:min(len(sets), maxNeeds)]
 }
 
-func required(re *syntax.Regexp) []string {
+// required finds all sets that hold for re.
+func required(re *syntax.Regexp) [][]string {
+	if words := exact(re); words != nil {
+		return useful(words)
+	}
 	switch re.Op {
-	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase == 0 {
-			return []string{string(re.Rune)}
-		}
 	case syntax.OpCapture, syntax.OpPlus:
 		return required(re.Sub[0])
-	case syntax.OpCharClass:
-		return members(re.Rune)
 	case syntax.OpConcat:
-		var best []string
-		for _, sub := range re.Sub {
-			if words := required(sub); rarer(words, best) {
-				best = words
-			}
-		}
-		return best
+		return requiredInTurn(re.Sub)
 	case syntax.OpAlternate:
 		return requiredOfAny(re.Sub)
 	}
 	return nil
 }
 
-// requiredOfAny are the words of all alternatives together.
-func requiredOfAny(subs []*syntax.Regexp) []string {
+// requiredInTurn joins neighbours that are words into longer words.
+func requiredInTurn(subs []*syntax.Regexp) [][]string {
+	var sets [][]string
+	joined := []string{""}
+	for _, sub := range subs {
+		words := exact(sub)
+		if longer := cross(joined, words); longer != nil {
+			joined = longer
+			continue
+		}
+		sets = append(sets, useful(joined)...)
+		if joined = words; words == nil {
+			joined = []string{""}
+			sets = append(sets, required(sub)...)
+		}
+	}
+	return append(sets, useful(joined)...)
+}
+
+// requiredOfAny takes the best set of each alternative together.
+func requiredOfAny(subs []*syntax.Regexp) [][]string {
 	var all []string
 	for _, sub := range subs {
-		words := required(sub)
-		if len(words) == 0 {
+		sets := required(sub)
+		if len(sets) == 0 {
 			return nil
 		}
-		all = append(all, words...)
+		all = append(all, slices.MaxFunc(sets, func(a, b []string) int { return cmp.Compare(rarity(a), rarity(b)) })...)
 	}
-	slices.Sort(all)
-	if all = slices.Compact(all); len(all) > maxLiterals {
+	return useful(distinct(all))
+}
+
+// exact is all that re can match, if these are few words; nil if not. What
+// matches a place only, such as $, counts as the empty word.
+func exact(re *syntax.Regexp) []string {
+	switch re.Op {
+	case syntax.OpEmptyMatch, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText,
+		syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return []string{""}
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase == 0 {
+			return []string{string(re.Rune)}
+		}
+	case syntax.OpCharClass:
+		return members(re.Rune)
+	case syntax.OpCapture:
+		return exact(re.Sub[0])
+	case syntax.OpQuest:
+		if words := exact(re.Sub[0]); words != nil {
+			return distinct(append(words, ""))
+		}
+	case syntax.OpConcat:
+		words := []string{""}
+		for _, sub := range re.Sub {
+			words = cross(words, exact(sub))
+		}
+		return words
+	case syntax.OpAlternate:
+		var words []string
+		for _, sub := range re.Sub {
+			more := exact(sub)
+			if more == nil {
+				return nil
+			}
+			words = append(words, more...)
+		}
+		return distinct(words)
+	}
+	return nil
+}
+
+// cross is every word of a followed by every word of b; nil if they are too many.
+func cross(a, b []string) []string {
+	if a == nil || b == nil || len(a)*len(b) > maxLiterals {
 		return nil
 	}
-	return all
+	words := make([]string, 0, len(a)*len(b))
+	for _, head := range a {
+		for _, tail := range b {
+			words = append(words, head+tail)
+		}
+	}
+	return distinct(words)
 }
 
 // members are the characters of a class, if they are few.
@@ -91,19 +156,34 @@ func members(ranges []rune) []string {
 	return out
 }
 
-// rarer guesses which words are found less often: long ones, then few.
-func rarer(words, than []string) bool {
-	if len(words) == 0 || len(than) == 0 {
-		return len(words) > 0
-	}
-	a, b := shortest(words), shortest(than)
-	return a > b || a == b && len(words) < len(than)
+// distinct sorts words and takes out those that are there twice.
+func distinct(words []string) []string {
+	slices.Sort(words)
+	return slices.Compact(words)
 }
 
-func shortest(words []string) int {
-	n := len(words[0])
-	for _, w := range words {
-		n = min(n, len(w))
+// useful is the set alone, or nothing: a set with the empty word says nothing.
+func useful(words []string) [][]string {
+	if len(words) == 0 || len(words) > maxLiterals || slices.Contains(words, "") {
+		return nil
 	}
-	return n
+	return [][]string{words}
+}
+
+// rarity guesses how rarely one of the words is met: by the commonest of them.
+// A kana says as little as a Latin letter, and less than a kanji.
+func rarity(words []string) int {
+	least := 0
+	for i, w := range words {
+		weight := 0
+		for _, r := range w {
+			if weight++; isPlainHan(r) {
+				weight += 2
+			}
+		}
+		if i == 0 || weight < least {
+			least = weight
+		}
+	}
+	return least
 }

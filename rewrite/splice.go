@@ -89,8 +89,14 @@ func (v *view) change(b Block, o EditOptions) (change, error) {
 	}
 	l := v.leaf
 	c := change{leaf: l, start: l.octet(p.start), end: l.octetEnd(p.start, p.end)}
-	c.data = l.shield(data, c.start)
+	var ok bool
+	if c.data, ok = l.shield(data, c.start); !ok {
+		return change{}, unedited("charset_mismatch")
+	}
 	in := l.insert(c)
+	if l.part.Encoding == "quoted-printable" && l.dec.qpStray(l.raw, c, in) {
+		return change{}, unedited("qp_irregular")
+	}
 	if l.part.Encoding != "quoted-printable" && l.part.Encoding != "base64" && longLine(in.bytes) {
 		return change{}, unedited("line_length")
 	}
@@ -117,21 +123,25 @@ func (l *leaf) octetEnd(start, end int) int {
 	return l.octet(end)
 }
 
-// shield wraps data for ISO-2022-JP when the place lies inside a run of
-// two-byte characters: to ASCII before it, back to that set behind it.
-func (l *leaf) shield(data []byte, at int) []byte {
+// shield returns to ASCII in front of data for ISO-2022-JP when the place lies
+// behind a line end in a set of two-byte characters. That set stays ended: false
+// if characters follow that need it. RFC 1468 wants each line to end in ASCII;
+// where one does not, some readers begin the next in ASCII and some go on, and
+// no insertion is right for both.
+func (l *leaf) shield(data []byte, at int) ([]byte, bool) {
 	if l.charset.family != iso2022JP {
-		return data
+		return data, true
 	}
 	i := bytes.LastIndexByte(l.dec.data[:at], 0x1b)
 	if i < 0 {
-		return data
+		return data, true
 	}
 	esc := jisEscape(l.dec.data[i:])
-	if len(esc) < 3 || bytes.Equal(esc, []byte("\x1b(B")) || bytes.Equal(esc, []byte("\x1b(J")) {
-		return data
+	if len(esc) < 3 || asciiSet(esc) {
+		return data, true
 	}
-	return append(append([]byte("\x1b(B"), data...), esc...)
+	rest, _, _ := bytes.Cut(l.dec.data[at:], []byte("\x1b"))
+	return append([]byte("\x1b(B"), data...), len(bytes.Trim(rest, "\r\n")) == 0
 }
 
 // insert is the change in the raw body, by transfer encoding.

@@ -30,6 +30,7 @@ func Reasons() map[string]string {
 		"ambiguous_structure": "mail programs may disagree on the structure",
 		"transfer_encoding":   "an unknown Content-Transfer-Encoding",
 		"base64_irregular":    "base64 that two readers may end at different places",
+		"qp_irregular":        "quoted-printable with a stray = where the block would stand",
 		"charset_unknown":     "an unknown charset label",
 		"charset_mismatch":    "the bytes are not in the charset of their label",
 		"charset_unsupported": "a charset that is read and never written, such as utf-16",
@@ -163,7 +164,7 @@ func (m *Message) views(parts []*Part, o EditOptions) ([]*view, error) {
 			return nil, unedited("signed")
 		case bytes.Contains(v.leaf.dec.data, []byte("-----BEGIN PGP MESSAGE")):
 			return nil, unedited("encrypted")
-		case o.present(v.leaf.text.text):
+		case o.present(v.leaf):
 			return nil, unedited("already_present")
 		}
 		if m.limits.Expired() {
@@ -174,10 +175,11 @@ func (m *Message) views(parts []*Part, o EditOptions) ([]*view, error) {
 	return views, nil
 }
 
-// present tells whether one of our links is in the text.
-func (o EditOptions) present(text string) bool {
+// present tells whether one of our links is in the text, or behind the words of
+// one in HTML.
+func (o EditOptions) present(l *leaf) bool {
 	for _, link := range o.Links {
-		if link != "" && strings.Contains(text, link) {
+		if link != "" && (strings.Contains(l.text.text, link) || bytes.Contains(l.dec.data, []byte(link))) {
 			return true
 		}
 	}

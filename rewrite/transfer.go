@@ -64,8 +64,14 @@ func decodeQP(raw []byte) decoded {
 				i++
 			}
 		default:
-			d.put(c, i)
-			i++
+			n := bytes.IndexAny(raw[i:], "= \t")
+			if n < 0 {
+				n = len(raw) - i
+			}
+			d.data = append(d.data, raw[i:i+n]...)
+			for end := i + n; i < end; i++ {
+				d.pos = append(d.pos, int32(i))
+			}
 		}
 	}
 	return d
@@ -151,6 +157,13 @@ func decodeBase64(raw []byte) decoded {
 
 // group decodes four characters and tells whether they ended in padding.
 func (d *decoded) group(g [4]byte, start int) bool {
+	a, b, c, e := base64Value[g[0]], base64Value[g[1]], base64Value[g[2]], base64Value[g[3]]
+	if a|b|c|e < 64 { // no padding
+		at := int32(start)
+		d.data = append(d.data, a<<2|b>>4, b<<4|c>>2, c<<6|e)
+		d.pos = append(d.pos, at, at, at)
+		return false
+	}
 	var out [3]byte
 	n, err := base64.StdEncoding.Decode(out[:], g[:])
 	if err != nil {
@@ -162,9 +175,18 @@ func (d *decoded) group(g [4]byte, start int) bool {
 	return g[3] == '='
 }
 
-func base64Char(c byte) bool {
-	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/'
-}
+func base64Char(c byte) bool { return base64Value[c] < 64 }
+
+// base64Value is what a character stands for; 255 for those that stand for nothing.
+var base64Value = func() (values [256]byte) {
+	for i := range values {
+		values[i] = 255
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		values[c] = byte(i)
+	}
+	return values
+}()
 
 // insertion is what an edit of one part does to its raw body.
 type insertion struct {
@@ -248,6 +270,25 @@ func (d decoded) insertQP(raw []byte, c change, cs *charset, eol string) inserti
 		encoded = append(append(encoded, '='), eol...)
 	}
 	return insertion{start, end, encoded}
+}
+
+// qpStray tells whether an "=" that escapes nothing stands in the raw lines that
+// the insertion touches, or whether they decode to anything but the change:
+// readers differ in what they make of such an "=", and of what follows it.
+func (d decoded) qpStray(raw []byte, c change, in insertion) bool {
+	from, to := bytes.LastIndexByte(raw[:in.start], '\n')+1, len(raw)
+	if i := bytes.IndexByte(raw[in.end:], '\n'); i >= 0 {
+		to = in.end + i + 1
+	}
+	before := decodeQP(raw[from:to])
+	for i, c := range before.data {
+		if at := from + int(before.pos[i]); c == '=' && !bytes.EqualFold(raw[at:min(at+3, len(raw))], []byte("=3D")) {
+			return true
+		}
+	}
+	first, _ := slices.BinarySearch(d.pos, int32(from)) // decoding starts anew with each raw line
+	after := decodeQP(slices.Concat(raw[from:in.start], in.bytes, raw[in.end:to]))
+	return !bytes.Equal(after.data, slices.Concat(before.data[:c.start-first], c.data, before.data[c.end-first:]))
 }
 
 // beforeBlanks is the raw place of octet at, in front of blanks that end a raw

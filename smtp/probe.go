@@ -62,7 +62,11 @@ func (u *Upstream) probe(ctx context.Context, s Server) Diagnosis {
 // path. The reply is the server's last word; unless that is 2xx there is an
 // error too, a *ReplyError if the server refused.
 func (u *Upstream) Send(ctx context.Context, from, to string, m Content) (Reply, error) {
-	x, r, err := u.Begin(ctx, "<"+from+">", "")
+	params := ""
+	if !onlyASCII(from) || !onlyASCII(to) {
+		params = "SMTPUTF8" // RFC 6531, section 3.4
+	}
+	x, r, err := u.Begin(ctx, "<"+from+">", params)
 	if err != nil {
 		return Reply{}, err
 	}

@@ -29,6 +29,12 @@ func (s stamper) line(company, messageID string, at time.Time) string {
 	return StampName + ": " + StampWord + "; " + seconds + "; " + s.mac(company, messageID, seconds) + "\r\n"
 }
 
+// Stamp is the header line, line end included, for a mail of our own with this
+// Message-ID: should a mail system send it through the relay, it stays unedited.
+func (p *Proxy) Stamp(company, messageID string) string {
+	return p.stamp.line(company, messageID, p.o.Now())
+}
+
 // valid tells whether a stamp was made here, for this message and company.
 func (s stamper) valid(value, company, messageID string) bool {
 	words := strings.Split(value, ";")

@@ -283,4 +283,5 @@ type Full interface {
 	Outbox
 	Keeper
 	Journal
+	Paces
 }

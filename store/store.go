@@ -168,7 +168,8 @@ type Consent struct {
 type Traffic struct {
 	Seen     int64 // messages that reached the decision
 	Matched  int64 // of these: verdict rejection or leaver
-	Inserted int64 // of these: edited, proven, handed to the upstream
+	Near     int64 // of seen: no verdict, though a rule found what it needs: too little for it, or more against it
+	Inserted int64 // of matched: edited, proven, handed to the upstream
 }
 
 // Counts is one company's report row.

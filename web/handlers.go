@@ -57,18 +57,20 @@ func (p *Pages) confirmed(w http.ResponseWriter, r *http.Request, v *visit) {
 	p.form(w, r, http.StatusOK, v, f, []string{"confirmed"}, "")
 }
 
-// readable reads a form that may be sent this often.
-func (p *Pages) readable(w http.ResponseWriter, r *http.Request, v *visit) bool {
-	if err := r.ParseForm(); err != nil {
+// readable reads a form, unless something filled in what people do not see.
+func (p *Pages) readable(w http.ResponseWriter, r *http.Request) bool {
+	if err := r.ParseForm(); err != nil || r.PostFormValue("website") != "" {
 		p.failPage(w, r, http.StatusBadRequest, "badform")
 		return false
 	}
+	return true
+}
+
+// allowed spends one of the link's forms. It comes behind the check of the nonce:
+// a form that is sent too fast or too late tries no address, so it costs nothing.
+func (p *Pages) allowed(w http.ResponseWriter, r *http.Request, v *visit) bool {
 	if !p.limits.allow(string(v.token)) {
 		p.tooMany(w, r)
-		return false
-	}
-	if r.PostFormValue("website") != "" { // the trap: people do not see the field
-		p.failPage(w, r, http.StatusBadRequest, "badform")
 		return false
 	}
 	return true
@@ -81,7 +83,7 @@ func (p *Pages) tooMany(w http.ResponseWriter, r *http.Request) {
 
 // guard runs before the steps of an application.
 func (p *Pages) guard(w http.ResponseWriter, r *http.Request, v *visit) bool {
-	if !p.readable(w, r, v) {
+	if !p.readable(w, r) {
 		return false
 	}
 	if state := p.forms.check(r, v.token, forForm); state != formGood {
@@ -89,12 +91,12 @@ func (p *Pages) guard(w http.ResponseWriter, r *http.Request, v *visit) bool {
 		p.form(w, r, http.StatusUnprocessableEntity, v, f, []string{string(state)}, "")
 		return false
 	}
-	return true
+	return p.allowed(w, r, v)
 }
 
 // edit goes back from the review to the form, with everything typed still there.
 func (p *Pages) edit(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !p.readable(w, r, v) {
+	if !p.readable(w, r) {
 		return
 	}
 	f, _ := readForm(r)
@@ -119,7 +121,10 @@ func (p *Pages) checked(w http.ResponseWriter, r *http.Request, v *visit) (Form,
 	}
 	f, wrong := readForm(r)
 	proven := p.sameAddress(v, f.Mail) || p.typed.proves(r.PostFormValue("code"), v.token, f.Mail)
-	if !proven && validMail(f.Mail) && p.o.Mailer == nil {
+	switch {
+	case v.company.owns(f.Mail):
+		wrong = append(wrong, "ownmail")
+	case !proven && validMail(f.Mail) && !p.canMail(v):
 		wrong = append(wrong, "othermail")
 	}
 	switch {
@@ -211,11 +216,14 @@ func (p *Pages) receipt(w http.ResponseWriter, r *http.Request, status int, v *v
 
 // withdraw takes the consent back.
 func (p *Pages) withdraw(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !p.readable(w, r, v) {
+	if !p.readable(w, r) {
 		return
 	}
 	if state := p.forms.check(r, v.token, forForm); state == formStale {
 		p.receipt(w, r, http.StatusUnprocessableEntity, v, []string{"stale"}, "")
+		return
+	}
+	if !p.allowed(w, r, v) {
 		return
 	}
 	if _, err := p.o.Referrals.Withdraw(r.Context(), v.referral.ID); errors.Is(err, store.ErrWrongState) {
@@ -289,7 +297,7 @@ func (p *Pages) page(w http.ResponseWriter, r *http.Request, status int, name st
 	d.Lang, d.Company, d.Path, d.Root, d.Static = v.lang, v.company.Name, v.prefix, root(r), v.static
 	d.Host, d.Referral, d.Style = r.Host, v.referral, stylePath
 	d.Days = int(p.o.LinkLife.Hours() / 24)
-	d.CanSee, d.CanMail = p.o.Open != nil, p.o.Mailer != nil
+	d.CanSee, d.CanMail = p.o.Open != nil, p.canMail(v)
 	d.Switch = strings.TrimPrefix(p.home(r, v, name), d.Root)
 	body, err := p.pages.render(name, d)
 	if err != nil {

@@ -36,10 +36,13 @@ const mailTime = 20 * time.Second
 
 // letter is what the mails' templates see besides the page's own values.
 type letter struct {
-	Kind string // prove, receipt, link, known
+	Kind string // prove, receipt, link
 	Link string // what to open
 	Stop string // the way to stop, or ""
 }
+
+// canMail tells whether mails can be sent for the visit's company.
+func (p *Pages) canMail(v *visit) bool { return p.o.Mailer != nil && v.company.Mails }
 
 // send makes a mail and hands it over.
 func (p *Pages) send(ctx context.Context, v *visit, to string, l letter) error {
@@ -70,8 +73,7 @@ func (p *Pages) proveAddress(w http.ResponseWriter, r *http.Request, v *visit, f
 		p.tooMany(w, r)
 		return
 	}
-	link, _ := LinkTo(v.company.PublicURL)(v.token)
-	_, stop := LinkTo(v.company.PublicURL)(v.token)
+	link, stop := LinkTo(v.company.PublicURL)(v.token)
 	if err := p.send(r.Context(), v, f.Mail, letter{Kind: "prove", Link: link + "/m/" + p.typed.make(v.token, f.Mail), Stop: stop}); err != nil {
 		p.trouble(w, r, "send confirmation mail", err)
 		return
@@ -83,7 +85,7 @@ func (p *Pages) proveAddress(w http.ResponseWriter, r *http.Request, v *visit, f
 // sendReceipt tells by mail what was agreed to and how to take it back. Its
 // failure changes nothing about the consent, which is recorded already.
 func (p *Pages) sendReceipt(ctx context.Context, v *visit, to string) {
-	if p.o.Mailer == nil {
+	if !p.canMail(v) {
 		return
 	}
 	link, _ := LinkTo(v.company.PublicURL)(v.token)

@@ -45,11 +45,14 @@ func (p *Pages) door(w http.ResponseWriter, r *http.Request, status int, v *visi
 
 // data shows the own data to whoever typed the address that belongs to them.
 func (p *Pages) data(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !p.readable(w, r, v) {
+	if !p.readable(w, r) {
 		return
 	}
 	if state := p.forms.check(r, v.token, forForm); state != formGood {
 		p.door(w, r, http.StatusUnprocessableEntity, v, []string{string(state)})
+		return
+	}
+	if !p.allowed(w, r, v) {
 		return
 	}
 	f, err := p.profile(v.referral)
@@ -76,11 +79,14 @@ func (p *Pages) showData(w http.ResponseWriter, r *http.Request, status int, v *
 // proven runs before everything that the data page can do.
 func (p *Pages) proven(next func(http.ResponseWriter, *http.Request, *visit)) func(http.ResponseWriter, *http.Request, *visit) {
 	return func(w http.ResponseWriter, r *http.Request, v *visit) {
-		if !p.readable(w, r, v) {
+		if !p.readable(w, r) {
 			return
 		}
 		if p.forms.check(r, v.token, forData) != formGood {
 			p.door(w, r, http.StatusUnprocessableEntity, v, []string{string(formStale)})
+			return
+		}
+		if !p.allowed(w, r, v) {
 			return
 		}
 		next(w, r, v)

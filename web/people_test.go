@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -285,6 +286,50 @@ func TestStopWorksAfterTheLinkRanOut(t *testing.T) {
 	}
 }
 
+// TestHastyFormsCostNothing: whoever sends too fast, or from an old page, has
+// tried no address. Only what is judged spends the allowance.
+func TestHastyFormsCostNothing(t *testing.T) {
+	s := newSite(t)
+	form := s.filled()
+	hasty := url.Values{}
+	for range formsPerToken + 1 {
+		_, body := s.do("GET", s.path(), nil)
+		maps.Copy(hasty, form)
+		hasty.Set("nonce", nonceOf(t, body))
+		if status, body := s.do("POST", s.path(), hasty); status != http.StatusUnprocessableEntity || !strings.Contains(body, "もう一度「確認する」") {
+			t.Fatalf("too fast: %d", status)
+		}
+		hasty.Set("nonce", "none")
+		if status, _ := s.do("POST", s.path(), hasty); status != http.StatusUnprocessableEntity {
+			t.Fatalf("no nonce: %d", status)
+		}
+		if status, _ := s.do("POST", s.path()+"/edit", form); status != http.StatusOK {
+			t.Fatalf("back to the form: %d", status)
+		}
+	}
+	s.clock.pass(5 * time.Second)
+	for i := range formsPerToken + 1 {
+		status, _ := s.do("POST", s.path(), form)
+		if spent := i == formsPerToken; (status == http.StatusTooManyRequests) != spent {
+			t.Fatalf("form %d: %d", i+1, status)
+		}
+	}
+}
+
+func TestOwnPeopleDoNotRegister(t *testing.T) {
+	s := newSite(t)
+	for _, address := range []string{"hr@c.example", "Soudan@AGENCY.example", "\"a@b\"@x.c.example"} {
+		form := s.filled()
+		form.Set("mail", address)
+		if status, body := s.do("POST", s.path(), form); status != http.StatusUnprocessableEntity || !strings.Contains(body, "個人のメールアドレス") && validMail(address) {
+			t.Errorf("%s: %d", address, status)
+		}
+	}
+	if len(s.mails.got) != 0 {
+		t.Errorf("%d mails", len(s.mails.got))
+	}
+}
+
 func TestStopIsNeverSpentByTyping(t *testing.T) {
 	s := newSite(t)
 	form := s.filled()
@@ -325,18 +370,27 @@ func TestCompanyLink(t *testing.T) {
 		t.Errorf("counts: %+v", c)
 	}
 
-	// Known from a relayed mail: told to use that one. Opted out: no mail at all.
+	// Known from a relayed mail: another link to the same referral. Opted out: no
+	// mail at all.
 	want := status
 	status, _ = ask(candidate)
-	if m := s.mails.last(t); status != want || m.To != candidate || strings.Contains(m.Text, "/r/") {
+	if m := s.mails.last(t); status != want || m.To != candidate || !mailedLink.MatchString(m.Text) {
 		t.Errorf("known address: %d, mail %s", status, m.Text)
+	}
+	again := mailedLink.FindStringSubmatch(s.mails.last(t).Text)[1]
+	first, err := s.store.Lookup(t.Context(), s.token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := s.store.Lookup(t.Context(), store.Token(strings.TrimPrefix(again, "r/"))); err != nil || second.ID != first.ID {
+		t.Errorf("the second link leads to %v, %v", second, err)
 	}
 	s.do("POST", s.path()+"/stop", url.Values{})
 	before := len(s.mails.got)
 	if status, _ = ask(candidate); status != want || len(s.mails.got) != before {
 		t.Errorf("opted out: %d, %d mails", status, len(s.mails.got)-before)
 	}
-	for _, bad := range []string{"", "no address", "a@b\r\nBcc: c@d.example"} {
+	for _, bad := range []string{"", "no address", "hr@c.example", "jiro@Sub.C.example", "staff@agency.example", "a@b\r\nBcc: c@d.example"} {
 		if status, _ = ask(bad); status != http.StatusUnprocessableEntity {
 			t.Errorf("address %q: %d", bad, status)
 		}
@@ -436,7 +490,7 @@ func newFuzzSite(t *testing.T) *site {
 	}
 	base, _ := url.Parse("http://pages.example")
 	st := &fuzzStore{ref: store.Referral{ID: "1", Company: "c", Person: keys.Person("c", candidate), Language: "ja", State: store.Sent, OfferedAt: s.clock.now()}}
-	s.pages, err = New(Options{Companies: []Company{{ID: "c", Name: "C", PublicURL: base}}, Agency: Agency{Name: "A", Licence: "L"},
+	s.pages, err = New(Options{Companies: []Company{{ID: "c", Name: "C", PublicURL: base, Own: []string{"c.example", "agency.example"}, Mails: true}}, Agency: Agency{Name: "A", Licence: "L"},
 		Referrals: st, Person: keys.Person, Seal: sealer.Seal, Open: sealer.Open, Mailer: s.mails, Offers: st, Issuer: keys, Secret: secret, Now: s.clock.now})
 	if err != nil {
 		t.Fatal(err)

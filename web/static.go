@@ -41,7 +41,7 @@ func StaticLink(base *url.URL, company string) string {
 func (p *Pages) withCompany(next func(http.ResponseWriter, *http.Request, *visit)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{lang: language(r, ""), referral: store.Referral{Company: r.PathValue("company")}}
-		if p.o.Mailer == nil || p.o.Offers == nil || p.o.Issuer == nil || !p.owner(v, r) {
+		if p.o.Offers == nil || p.o.Issuer == nil || !p.owner(v, r) || !p.canMail(v) {
 			p.failPage(w, r, http.StatusNotFound, "unknown")
 			return
 		}
@@ -66,8 +66,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request, status int, v *visit
 // mailLink sends the personal link. The answer is the same whether or not the
 // address is known here or has opted out, so that nobody learns it by asking.
 func (p *Pages) mailLink(w http.ResponseWriter, r *http.Request, v *visit) {
-	if err := r.ParseForm(); err != nil || r.PostFormValue("website") != "" {
-		p.failPage(w, r, http.StatusBadRequest, "badform")
+	if !p.readable(w, r) {
 		return
 	}
 	if state := p.forms.check(r, staticToken(v), forForm); state != formGood {
@@ -75,8 +74,12 @@ func (p *Pages) mailLink(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	address := cleanText(r.PostFormValue("mail"))
-	if !validMail(address) {
+	switch {
+	case !validMail(address):
 		p.ask(w, r, http.StatusUnprocessableEntity, v, []string{"mail"})
+		return
+	case v.company.owns(address):
+		p.ask(w, r, http.StatusUnprocessableEntity, v, []string{"ownmail"})
 		return
 	}
 	if !p.firms.allow(v.company.ID) || !p.mails.allow("to "+store.Normalize(address)) {
@@ -90,21 +93,22 @@ func (p *Pages) mailLink(w http.ResponseWriter, r *http.Request, v *visit) {
 	p.page(w, r, http.StatusOK, "sent", v, page{Form: Form{Mail: address}})
 }
 
-// offerByMail records the offer, then sends it. Whoever opted out gets no mail;
-// whoever has a link in another mail is told to use that one.
+// offerByMail records the offer, then sends it. Whoever opted out gets no mail.
+// Anyone else who asks gets the link, also a second time: a mail gets lost.
 func (p *Pages) offerByMail(ctx context.Context, v *visit, address string) error {
 	id := v.company.ID
 	token := p.o.Issuer.Token(id, staticKey, address)
-	_, err := p.o.Offers.Offer(ctx, store.Offer{Key: p.o.Issuer.Key(id, staticKey, address), Token: token, Company: id,
-		Person: p.o.Person(id, address), Kind: "rejection", Rule: "static_link", Language: v.lang})
+	ref, err := p.o.Offers.Offer(ctx, store.Offer{Key: p.o.Issuer.Key(id, staticKey, address), Token: token, Company: id,
+		Person: p.o.Person(id, address), Kind: store.KindRejection, Rule: "static_link", Language: v.lang, Test: v.company.Test, Asked: true})
 	switch {
-	case errors.Is(err, store.ErrSuppressed):
-		p.o.Logger.Info("link not sent", slog.String("company", id), slog.String("reason", "opted out"))
-		return nil
 	case errors.Is(err, store.ErrOffered):
-		return p.send(ctx, v, address, letter{Kind: "known"})
+		p.o.Logger.Info("link not sent", slog.String("company", id), slog.String("reason", "too many links"))
+		return nil
 	case err != nil:
 		return err
+	case ref.OptedOut:
+		p.o.Logger.Info("link not sent", slog.String("company", id), slog.String("reason", "opted out"))
+		return nil
 	}
 	link, stop := LinkTo(v.company.PublicURL)(token)
 	if err := p.send(ctx, v, address, letter{Kind: "link", Link: link, Stop: stop}); err != nil {

@@ -196,7 +196,7 @@ func (c control) Wrong() string {
 // can lead to one.
 var fieldOf = map[string]string{
 	"family_name": "family_name", "given_name": "given_name", "kana": "kana", "mail": "mail", "othermail": "mail",
-	"nomatch": "mail", "phone": "phone", "contact": "contact", "frequency": "frequency", "field": "field",
+	"nomatch": "mail", "ownmail": "mail", "phone": "phone", "contact": "contact", "frequency": "frequency", "field": "field",
 	"place": "place", "when": "when", "adult": "adult", "hand_over": "hand_over", "wishes": "wishes",
 	"strengths": "strengths", "learn": "learn", "sure": "sure",
 }

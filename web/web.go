@@ -48,6 +48,23 @@ type Referrals interface {
 type Company struct {
 	ID, Name  string
 	PublicURL *url.URL // its host serves the company's pages
+	// Own are mail domains whose people never register, subdomains included: the
+	// company's and the agency's.
+	Own   []string
+	Mails bool // the Mailer can send for it
+	Test  bool // links work, nothing is ever counted
+}
+
+// owns reports whether an address is of the company's or the agency's people.
+func (c *Company) owns(address string) bool {
+	domain := store.Normalize(address)
+	domain = domain[strings.LastIndexByte(domain, '@')+1:]
+	for _, own := range c.Own {
+		if domain == own || strings.HasSuffix(domain, "."+own) {
+			return true
+		}
+	}
+	return false
 }
 
 // Agency is the licensed agency that helps candidates; shown on every page.
@@ -70,8 +87,9 @@ type Options struct {
 	// Open decrypts it again, for the candidate's own data; see store.Sealer.Open.
 	// Without it there are no pages to see, correct and export them.
 	Open func(referralID string, box []byte) ([]byte, error)
-	// Mailer carries confirmations and receipts. Without it another address than
-	// the mail's is refused with an explanation, and there is no receipt by mail.
+	// Mailer carries confirmations and receipts. Without it, and for a company
+	// without Mails, another address than the mail's is refused with an
+	// explanation, and there is no receipt by mail.
 	Mailer Mailer
 	// Offers and Issuer serve the link of a company (/c/<company>), which also
 	// needs a Mailer. Without them there is none.

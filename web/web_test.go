@@ -88,7 +88,7 @@ func newSite(t *testing.T) *site {
 	if s.keys, err = store.NewKeys(secret); err != nil {
 		t.Fatal(err)
 	}
-	if s.store, err = bolt.Open(filepath.Join(t.TempDir(), "db"), bolt.Options{Now: s.clock.now}); err != nil {
+	if s.store, err = bolt.Open(filepath.Join(t.TempDir(), "db"), bolt.Options{Policy: store.Policy{Now: s.clock.now}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.store.Close() })
@@ -100,7 +100,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s.pages, err = New(Options{
-		Companies: []Company{{ID: "c", Name: "株式会社サンプル", PublicURL: base}},
+		Companies: []Company{{ID: "c", Name: "株式会社サンプル", PublicURL: base, Own: []string{"c.example", "agency.example"}, Mails: true}},
 		Agency:    Agency{"株式会社エージェント", "13-ユ-000000", "東京都千代田区1-1", "soudan@agency.example", "https://agency.example/privacy"},
 		Referrals: s.store, Person: s.keys.Person, Seal: sealer.Seal, Secret: secret, Now: s.clock.now,
 		Open: sealer.Open, Mailer: s.mails, Offers: s.store, Issuer: s.keys,

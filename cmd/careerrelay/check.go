@@ -65,7 +65,12 @@ func checkDKIM(t *terminal, config *configs.Config, lookup func(context.Context,
 
 // loadConfig loads a configuration and prints every problem; warnings do not fail.
 func loadConfig(t *terminal, path string) (*configs.Config, error) {
-	config, err := configs.Load(path)
+	return loadConfigOn(t, path, configs.Listen{})
+}
+
+// loadConfigOn is loadConfig for a relay that has sockets already.
+func loadConfigOn(t *terminal, path string, sockets configs.Listen) (*configs.Config, error) {
+	config, err := configs.LoadOn(path, sockets)
 	if problems, ok := errors.AsType[configs.Problems](err); ok {
 		fmt.Fprintln(t.stderr, problems)
 		fmt.Fprintf(t.stderr, "%s: %s\n", path, count(len(problems.Mistakes()), "mistake", "mistakes"))

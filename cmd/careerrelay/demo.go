@@ -82,7 +82,7 @@ type demo struct {
 func (c *demoCommand) start(dir string, t *terminal) (*demo, error) {
 	l, err := openListeners(configs.Listen{
 		SMTP: []configs.Address{configs.Address(c.SMTP)}, Web: configs.Address(c.Web), Admin: configs.Address(c.Admin),
-	})
+	}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w (--smtp, --web, --admin)", err)
 	}

@@ -133,7 +133,7 @@ func startServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := openListeners(config.Listen)
+	l, err := openListeners(config.Listen, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestDocumentedRequests(t *testing.T) {
 // TestDocumentedLog: what the page tells to look for in the log is written there.
 func TestDocumentedLog(t *testing.T) {
 	var source strings.Builder
-	for _, pattern := range []string{"*.go", "../../smtp/*.go"} {
+	for _, pattern := range []string{"*.go", "../../smtp/*.go", "../../agency/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

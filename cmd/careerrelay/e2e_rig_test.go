@@ -103,7 +103,13 @@ func (h *hop) start(t *testing.T) {
 	if err != nil {
 		t.Fatalf("build: %v", err)
 	}
-	p := &process{cmd: exec.Command(path, "serve", "--config", h.file), done: make(chan struct{})}
+	h.startAs(t, exec.Command(path, "serve", "--config", h.file))
+}
+
+// startAs is start with a command of the test's own.
+func (h *hop) startAs(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	p := &process{cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stderr = p
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ func TestHop(t *testing.T) {
 	mailbox := startMailbox(t)
 	for name, run := range map[string]func(*testing.T, *hop){
 		"bytes": hopBytes, "link": hopLink, "credits": hopCredits, "twice": hopTwice, "killed": hopKilled, "refused": hopRefused, "resign": hopResign,
+		"other": hopOtherAddress, "static": hopStatic,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

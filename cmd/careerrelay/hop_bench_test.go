@@ -73,7 +73,7 @@ func benchRelay(b *testing.B, to string) (*server, string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := openListeners(config.Listen)
+	l, err := openListeners(config.Listen, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

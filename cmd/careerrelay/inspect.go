@@ -212,7 +212,7 @@ func (ins *inspector) envelope(m *rewrite.Message) (*inspected, rewrite.Envelope
 	}
 	company := ins.owner(domain)
 	if company != nil {
-		env.OwnDomains = texts(company.Domains)
+		env.OwnDomains = append(texts(company.Domains), texts(company.agency.Domains)...)
 	}
 	return company, env
 }

@@ -15,15 +15,22 @@ const module = "github.com/careerrelay/careerrelay/"
 // allowedImports is the import order of the packages: what each may import of
 // ours, nothing else. Siblings never import each other.
 var allowedImports = map[string][]string{
+	"packaging":       {},
 	"rewrite":         {},
 	"store":           {},
-	"store/bolt":      {"store"},
+	"store/engine":    {"store"},
+	"store/bolt":      {"store", "store/engine"},
+	"store/postgres":  {"store", "store/engine"},
 	"store/storetest": {"store"},
+
+	"store/postgres/postgrestest": {},
+
 	"smtp":            {"rewrite", "store"},
 	"smtp/smtptest":   {},
 	"web":             {"store"},
+	"agency":          {"store"},
 	"configs":         {"rewrite"},
-	"cmd/careerrelay": {"configs", "rewrite", "smtp", "store", "store/bolt", "web"},
+	"cmd/careerrelay": {"agency", "configs", "rewrite", "smtp", "store", "store/bolt", "web"},
 }
 
 type listed struct {

@@ -13,9 +13,10 @@ import (
 // listeners are all sockets of the relay, opened before anything else starts:
 // a port that is taken is found out first.
 type listeners struct {
-	smtp  []door
-	web   net.Listener
-	admin net.Listener // nil: not configured
+	smtp    []door
+	web     net.Listener
+	admin   net.Listener // nil: not configured
+	metrics net.Listener // nil: not configured
 }
 
 // door is a socket that takes mail.
@@ -24,40 +25,53 @@ type door struct {
 	smtp.Door
 }
 
-func openListeners(c configs.Listen) (*listeners, error) {
+// openListeners opens what the configuration names and takes what systemd opened
+// already, whose addresses the configuration has in place of its own.
+func openListeners(c configs.Listen, inherited sockets) (*listeners, error) {
 	l := &listeners{}
-	if err := l.open(c); err != nil {
+	if err := l.open(c, inherited); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
 }
 
-func (l *listeners) open(c configs.Listen) error {
-	if err := l.openDoors("listen.smtp", c.SMTP, false, c.RequireCertificate); err != nil {
+func (l *listeners) open(c configs.Listen, inherited sockets) error {
+	if err := l.openDoors("smtp", c.SMTP, c.RequireCertificate, inherited); err != nil {
 		return err
 	}
-	if err := l.openDoors("listen.smtps", c.SMTPS, true, c.RequireCertificate); err != nil {
+	if err := l.openDoors("smtps", c.SMTPS, c.RequireCertificate, inherited); err != nil {
 		return err
 	}
 	var err error
-	if l.web, err = listen("listen.web", c.Web); err != nil {
+	if l.web, err = listenOr(inherited.take("web"), "listen.web", c.Web); err != nil {
 		return err
 	}
 	if c.Admin != "" {
-		l.admin, err = listen("listen.admin", c.Admin)
+		l.admin, err = listenOr(inherited.take("admin"), "listen.admin", c.Admin)
+	}
+	if c.Metrics != "" && err == nil {
+		l.metrics, err = listen("listen.metrics", c.Metrics)
 	}
 	return err
 }
 
-func (l *listeners) openDoors(key string, all []configs.Address, implicit bool, certified []configs.Address) error {
+func (l *listeners) openDoors(name string, all, certified []configs.Address, inherited sockets) error {
 	for i, a := range all {
-		one, err := listen(fmt.Sprintf("%s[%d]", key, i), a)
+		one, err := listenOr(inherited.take(name), fmt.Sprintf("listen.%s[%d]", name, i), a)
 		if err != nil {
 			return err
 		}
-		l.smtp = append(l.smtp, door{one, smtp.Door{ImplicitTLS: implicit, Certified: slices.Contains(certified, a)}})
+		l.smtp = append(l.smtp, door{one, smtp.Door{ImplicitTLS: name == "smtps", Certified: slices.Contains(certified, a)}})
 	}
 	return nil
+}
+
+// listenOr is the socket that is there, or a new one.
+func listenOr(there net.Listener, key string, a configs.Address) (net.Listener, error) {
+	if there != nil {
+		return there, nil
+	}
+	return listen(key, a)
 }
 
 // addresses are the addresses of the doors with implicit TLS, or of the others.
@@ -77,7 +91,7 @@ func (l *listeners) close() error {
 	for _, d := range l.smtp {
 		all = append(all, d.Close())
 	}
-	for _, one := range []net.Listener{l.web, l.admin} {
+	for _, one := range []net.Listener{l.web, l.admin, l.metrics} {
 		if one != nil {
 			all = append(all, one.Close())
 		}

@@ -31,6 +31,8 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Show the whole product on this machine: relay, pages, inbox, four mails."`
 	Check   checkCommand   `cmd:"" help:"Check a configuration file and name every mistake."`
 	Sample  sampleCommand  `cmd:"" help:"Print a configuration to start from."`
+	Pause   pauseCommand   `cmd:"" help:"Kill switch: insert nothing from now on, for one company or all."`
+	Resume  resumeCommand  `cmd:"" help:"End a pause."`
 	Doctor  doctorCommand  `cmd:"" help:"Hold a configuration against the world: DNS, TLS, upstreams, link hosts, the way through."`
 	Recipe  recipeCommand  `cmd:"" help:"Print how to route a mail system's mail through this relay, and how to undo it."`
 	Explain explainCommand `cmd:"" help:"Say what the relay would do with a mail, why, and show the edit."`
@@ -39,6 +41,23 @@ type commands struct {
 	Train   trainCommand   `cmd:"" help:"Learn the model of rejections from labelled mails, or measure it on authors left out."`
 	Prove   proveCommand   `cmd:"" help:"Tell whether a mail is another one plus insertions, and nothing else."`
 	Report  reportCommand  `cmd:"" help:"Print counts and credits of each company."`
+	Audit   auditCommand   `cmd:"" help:"Verify ledger, consents and journal, and print the heads of their chains."`
+	Redeem  redeemCommand  `cmd:"" help:"Use one credit for a free introduction."`
+	Ledger  ledgerCommand  `cmd:"" help:"Print a company's credits, introductions and ledger."`
+	Journal journalCommand `cmd:"" help:"Print who looked, asked and deleted what."`
+	Subject subjectCommand `cmd:"" help:"Export, correct or erase what is kept about a person."`
+	Purge   purgeCommand   `cmd:"" help:"Apply the retention now, or only say what is due."`
+
+	Introduction introductionCommand `cmd:"" help:"Take an introduction one step further."`
+	Affected     affectedCommand     `cmd:"" help:"Say whose data the store held in a range of time, after a breach."`
+	RotateKeys   rotateCommand       `cmd:"" help:"Bring sealed profiles under a new key."`
+	Outbox       outboxCommand       `cmd:"" help:"Print what waits for the agency, and send dead letters again."`
+	Token        tokenCommand        `cmd:"" help:"Make a token for the agency's API."`
+
+	Health     healthCommand     `cmd:"" help:"Ask the running relay whether it is well, for supervisors and containers."`
+	Man        manCommand        `cmd:"" help:"Print a page of the manual."`
+	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`
+
 	Hash    hashCommand    `cmd:"" help:"Hash a password (from standard input) for accept.users."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -66,7 +66,7 @@ func (r *reloader) reload() error {
 func (r *reloader) try() error {
 	// Taken before reading: what changes from here on is seen at the next poll.
 	r.seen = configs.Fingerprint(r.current)
-	next, err := configs.Load(r.path)
+	next, err := r.current.Again()
 	if err != nil {
 		return err
 	}

@@ -35,13 +35,17 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Run(t *terminal) error {
-	config, err := loadConfig(t, c.Config)
+	inherited, err := inheritedSockets()
 	if err != nil {
 		return err
 	}
-	l, err := openListeners(config.Listen)
+	config, err := loadConfigOn(t, c.Config, inherited.listen())
 	if err != nil {
-		return err
+		return errors.Join(err, inherited.close())
+	}
+	l, err := openListeners(config.Listen, inherited)
+	if err != nil {
+		return errors.Join(err, inherited.close())
 	}
 	s, err := start(config, l, newLogger(t.stderr, config.Log))
 	if err != nil {
@@ -57,6 +61,8 @@ type server struct {
 	registry  *prometheus.Registry
 	keys      *store.Keys
 	sealer    *store.Sealer
+	mailer    *mailer
+	agency    agencySide
 	stampKey  []byte
 	pageKey   []byte
 	upstreams upstreams // of the current configuration; changed by open and apply alone
@@ -64,6 +70,7 @@ type server struct {
 	store     *bolt.Store
 	proxy     *smtp.Proxy
 	reloader  *reloader
+	pause     *killSwitch
 	pages     atomic.Pointer[web.Pages]      // of the current configuration
 	tls       atomic.Pointer[tls.Config]     // of the current certificate files
 	links     atomic.Pointer[linkBook]       // of the current configuration
@@ -111,6 +118,10 @@ func (s *server) open() error {
 	if err := s.openTLS(s.config); err != nil {
 		return err
 	}
+	if err := s.openAgency(); err != nil {
+		return err
+	}
+	s.mailer = newMailer(func(company, id string) string { return s.proxy.Stamp(company, id) }, s.registry)
 	pages, err := s.newPages(s.config)
 	if err != nil {
 		return err
@@ -126,6 +137,7 @@ func (s *server) open() error {
 	if err != nil {
 		return err
 	}
+	s.pause = newKillSwitch(s.config.PauseFile(), s.companyIDs, s.log, s.registry)
 	options, err := s.proxyOptions(s.config, ups, hostname)
 	if err == nil {
 		s.proxy, err = smtp.New(options)
@@ -134,6 +146,9 @@ func (s *server) open() error {
 		return errors.Join(err, s.upstreams.discard(ups))
 	}
 	s.upstreams = ups
+	if err := s.mailer.follow(s.config, ups, hostname); err != nil {
+		return errors.Join(err, s.proxy.Close())
+	}
 	s.onStop("upstreams", func(context.Context) error { return s.proxy.Close() })
 	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
 	return nil
@@ -154,11 +169,7 @@ func (s *server) openKeys() error {
 	if s.pageKey, err = hkdf.Key(sha256.New, secret, nil, "careerrelay forms 1", sha256.Size); err != nil {
 		return fmt.Errorf("derive form key: %w", err)
 	}
-	keys, err := s.config.ProfileKeys()
-	if err != nil {
-		return err
-	}
-	s.sealer, err = store.NewSealer(keys[0], keys[1:]...)
+	s.sealer, err = newSealer(s.config)
 	return err
 }
 
@@ -195,6 +206,10 @@ func (s *server) serve(l *listeners) {
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
+	if l.metrics != nil {
+		s.serveHTTP("metrics", l.metrics, s.admin().readOnly())
+	}
+	s.serveAgency()
 	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
 	s.serveHTTP("pages", l.web, s.front())
 	hup := make(chan os.Signal, 1)
@@ -202,6 +217,12 @@ func (s *server) serve(l *listeners) {
 	ticker := time.NewTicker(pollEvery)
 	s.run("reload", func() error {
 		s.reloader.run(ctx, hup, ticker.C)
+		return nil
+	})
+	s.serveControl()
+	looks := time.NewTicker(pauseEvery)
+	s.run("kill switch", func() error {
+		s.pause.run(ctx, looks.C)
 		return nil
 	})
 	s.run("retention", func() error {
@@ -218,13 +239,14 @@ func (s *server) serve(l *listeners) {
 	s.onStop("mail", func(context.Context) error {
 		signal.Stop(hup)
 		ticker.Stop()
+		looks.Stop()
 		cancel()
 		for range l.smtp { // Serve bounds its own draining
 			<-mail
 		}
 		return nil
 	})
-	s.log.Info("relay is up", "smtp", l.addresses(false), "smtps", l.addresses(true), "web", l.web.Addr().String(), "config", s.config.File(), "version", version())
+	s.log.Info("relay is up", "smtp", l.addresses(false), "smtps", l.addresses(true), "web", l.web.Addr().String(), "config", s.config.File(), "pause_file", s.config.PauseFile(), "version", version())
 }
 
 // untilStopped waits for ctx to end, or for a part to fail, and stops.
@@ -289,11 +311,23 @@ func (s *server) applyCompanies(c *configs.Config) error {
 		return errors.Join(err, s.upstreams.discard(ups))
 	}
 	s.upstreams = ups
-	return nil
+	return s.mailer.follow(c, ups, hostname)
+}
+
+// companyIDs are the ids of the companies in use.
+func (s *server) companyIDs() []string {
+	if s.reloader == nil {
+		return companyIDs(s.config)
+	}
+	return s.reloader.companies()
 }
 
 func (s *server) admin() admin {
-	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report}
+	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report, observed: s.observed, pause: s.pause}
+}
+
+func (s *server) observed(ctx context.Context) ([]observed, error) {
+	return observedOf(ctx, s.store, s.reloader.companies(), "")
 }
 
 // ready tells why mail would not be taken, or not be edited, now.
@@ -309,5 +343,5 @@ func (s *server) report(ctx context.Context) ([]reportRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return reportRows(counts, s.reloader.companies()), nil
+	return reportRows(counts, s.reloader.companies(), *s.pause.now.Load()), nil
 }

@@ -35,7 +35,7 @@ func (s *server) proxyOptions(c *configs.Config, ups upstreams, hostname string)
 			Command: time.Duration(c.Timeouts.Command), Data: time.Duration(c.Timeouts.Data),
 			Transaction: time.Duration(c.Timeouts.Transaction), Drain: time.Duration(c.Timeouts.Drain),
 		},
-		Logger: s.log, Registerer: s.registry,
+		Paused: s.pause.paused, Logger: s.log, Registerer: s.registry,
 	}
 	if s.tls.Load() != nil {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
@@ -73,7 +73,7 @@ func companiesOf(c *configs.Config, ups upstreams, hostname string) ([]smtp.Comp
 			return nil, fmt.Errorf("company %q: %w", one.ID, err)
 		}
 		all = append(all, smtp.Company{
-			ID: string(one.ID), Domains: texts(one.Domains), Upstream: up,
+			ID: string(one.ID), Domains: ownDomains(c, one), Upstream: up,
 			Networks: prefixes(one.Accept.Networks), Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
 			PassAuth: one.UpstreamAuth.Mechanism == configs.ByClient,
 			Mode:     smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
@@ -81,10 +81,15 @@ func companiesOf(c *configs.Config, ups upstreams, hostname string) ([]smtp.Comp
 				return one.Block(c.Agency, v, link, optOut)
 			},
 			DKIM: smtp.DKIM(one.DKIM), SigningKeys: signingKeys(one), Recipients: smtp.Recipients(one.Recipients),
-			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Window: time.Duration(one.Burst.Window)},
+			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Factor: one.Burst.Factor, Window: time.Duration(one.Burst.Window)},
 		})
 	}
 	return all, nil
+}
+
+// ownDomains are the mail domains whose people are never candidates.
+func ownDomains(c *configs.Config, one *configs.Company) []string {
+	return append(texts(one.Domains), texts(c.Agency.Domains)...)
 }
 
 // signingKeys are the keys that sign the company's mail after an edit.
@@ -123,9 +128,11 @@ func prefixes(all []configs.Network) []netip.Prefix {
 // newPages makes the candidates' pages of a configuration.
 func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
 	var companies []web.Company
-	for _, one := range c.Companies {
+	for i := range c.Companies {
+		one := &c.Companies[i]
 		base := one.PublicURL.URL
-		companies = append(companies, web.Company{ID: string(one.ID), Name: one.Name, PublicURL: &base})
+		companies = append(companies, web.Company{ID: string(one.ID), Name: one.Name, PublicURL: &base, Own: ownDomains(c, one),
+			Mails: one.Sender.Address.Address != "", Test: one.Test})
 	}
 	var candidate func(string) store.PersonHash
 	if c.Attribution == "first_company" {
@@ -134,6 +141,7 @@ func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
 	return web.New(web.Options{
 		Candidate: candidate,
 		Companies: companies, Referrals: s.store, Person: s.keys.Person, Seal: s.sealer.Seal, Open: s.sealer.Open, Secret: s.pageKey,
+		Mailer: s.mailer, Offers: s.store, Issuer: s.keys,
 		LinkLife: time.Duration(c.LinkLife), Logger: s.log,
 		Agency: web.Agency{
 			Name: c.Agency.Name, Licence: string(c.Agency.Licence), Address: c.Agency.Address, Contact: c.Agency.Contact,

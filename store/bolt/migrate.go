@@ -18,6 +18,7 @@ type migration struct {
 // migrations in order, without gaps; the last one's format is Format.
 var migrations = []migration{
 	{to: 2, name: "journal and fallen credits", do: toFormat2},
+	{to: 3, name: "pace of companies", do: toFormat3},
 }
 
 // toFormat2 makes the journal, and counts the fallen credits of each company:
@@ -37,7 +38,7 @@ func toFormat2(t *txn) error {
 		}
 		err = t.withCompany(company, func(c *companyRecord) error {
 			c.Book.Fallen = 0
-			return scanFrom(t, bucketLedger, company, 0, func(e store.Entry) error {
+			return scanFrom(t, bucketLedger, company+sep, 0, func(e store.Entry) error {
 				if e.Kind == store.EntryUnearn {
 					c.Book.Fallen++
 				}
@@ -45,6 +46,12 @@ func toFormat2(t *txn) error {
 			})
 		})
 	}
+	return err
+}
+
+// toFormat3 makes the memory of the burst guard.
+func toFormat3(t *txn) error {
+	_, err := t.tx.CreateBucketIfNotExists(bucketPaces)
 	return err
 }
 

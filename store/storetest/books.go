@@ -119,7 +119,7 @@ func books(f *fixture) {
 
 func months(f *fixture) {
 	f.must("add", f.s.Add(f.ctx, "c", "", store.Traffic{Seen: 5}))
-	f.must("add", f.s.Add(f.ctx, "c", "ja.oinori", store.Traffic{Matched: 2, Inserted: 1}))
+	f.must("add", f.s.Add(f.ctx, "c", "ja.oinori", store.Traffic{Matched: 2, Near: 4, Inserted: 1}))
 	f.must("add", f.s.Add(f.ctx, "c", "ja.oinori", store.Traffic{Matched: 1}))
 	o := f.sent("c", message(1), person(1))
 	f.clock.add(31 * day)
@@ -130,7 +130,7 @@ func months(f *fixture) {
 	f.must("months", err)
 	want := []store.Month{
 		{Month: "2026-04", Counts: store.Counts{Company: "c", Traffic: store.Traffic{Seen: 5}}},
-		{Month: "2026-04", Rule: "ja.oinori", Counts: store.Counts{Company: "c", Traffic: store.Traffic{Matched: 3, Inserted: 1}, Sent: 1}},
+		{Month: "2026-04", Rule: "ja.oinori", Counts: store.Counts{Company: "c", Traffic: store.Traffic{Matched: 3, Near: 4, Inserted: 1}, Sent: 1}},
 		{Month: "2026-05", Rule: "ja.oinori", Counts: store.Counts{Company: "c", OptedIn: 1}},
 	}
 	if !slices.Equal(got, want) {

@@ -328,7 +328,7 @@ func report(f *fixture) {
 	if len(rows) != 0 {
 		f.t.Errorf("empty store reports %d companies", len(rows))
 	}
-	f.must("add", f.s.Add(f.ctx, "b", "", store.Traffic{Seen: 100, Matched: 7, Inserted: 5}))
+	f.must("add", f.s.Add(f.ctx, "b", "", store.Traffic{Seen: 100, Matched: 7, Near: 3, Inserted: 5}))
 	f.must("add", f.s.Add(f.ctx, "b", "", store.Traffic{Seen: 1}))
 	f.must("add", f.s.Add(f.ctx, "a", "", store.Traffic{Seen: 2}))
 	f.optedIn("b", message(1), person(1))
@@ -338,7 +338,7 @@ func report(f *fixture) {
 	f.must("report", err)
 	want := []store.Counts{
 		{Company: "a", Traffic: store.Traffic{Seen: 2}},
-		{Company: "b", Traffic: store.Traffic{Seen: 101, Matched: 7, Inserted: 5}, Sent: 2, OptedIn: 1, Credits: store.Credits{Counted: 1}},
+		{Company: "b", Traffic: store.Traffic{Seen: 101, Matched: 7, Near: 3, Inserted: 5}, Sent: 2, OptedIn: 1, Credits: store.Credits{Counted: 1}},
 	}
 	if !slices.Equal(rows, want) {
 		f.t.Errorf("report:\ngot  %+v\nwant %+v", rows, want)

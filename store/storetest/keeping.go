@@ -169,7 +169,16 @@ func reseal(f *fixture) {
 	broken := errors.New("broken")
 	_, err = f.s.Reseal(f.ctx, func(string, []byte) ([]byte, error) { return nil, broken })
 	f.wantErr("key is missing", err, broken)
-	for _, want := range []int64{2, 0} {
+	stopped := false
+	_, err = f.s.Reseal(f.ctx, func(referral string, profile []byte) ([]byte, error) {
+		if referral == f.id(held) && !stopped {
+			stopped = true
+			return nil, broken
+		}
+		return renew(referral, profile)
+	})
+	f.wantErr("stopped in the middle", err, broken)
+	for _, want := range []int64{1, 0} { // goes on where it stopped
 		if n, err := f.s.Reseal(f.ctx, renew); err != nil || n != want {
 			f.t.Errorf("resealed %d, %v; want %d", n, err, want)
 		}

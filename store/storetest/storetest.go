@@ -101,6 +101,7 @@ func Run(t *testing.T, open Open) {
 		{"dry run of the retention", dryPurge},
 		{"reseal", reseal},
 		{"find a person", subject},
+		{"pace", pace},
 	} {
 		t.Run(c.name, func(t *testing.T) { run(t, open, Options{Outbox: true}, c.test) })
 	}
