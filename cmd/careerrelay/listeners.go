@@ -16,6 +16,8 @@ type listeners struct {
 	smtp  []door
 	web   net.Listener
 	admin net.Listener // nil: not configured
+
+	agency net.Listener // likewise
 }
 
 // door is a socket that takes mail.
@@ -46,7 +48,12 @@ func (l *listeners) open(c configs.Listen, inherited sockets) error {
 		return err
 	}
 	if c.Admin != "" {
-		l.admin, err = listenOr(inherited.take("admin"), "listen.admin", c.Admin)
+		if l.admin, err = listenOr(inherited.take("admin"), "listen.admin", c.Admin); err != nil {
+			return err
+		}
+	}
+	if c.Agency != "" {
+		l.agency, err = listenOr(inherited.take("agency"), "listen.agency", c.Agency)
 	}
 	return err
 }
@@ -87,7 +94,7 @@ func (l *listeners) close() error {
 	for _, d := range l.smtp {
 		all = append(all, d.Close())
 	}
-	for _, one := range []net.Listener{l.web, l.admin} {
+	for _, one := range []net.Listener{l.web, l.admin, l.agency} {
 		if one != nil {
 			all = append(all, one.Close())
 		}

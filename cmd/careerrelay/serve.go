@@ -204,7 +204,7 @@ func (s *server) serve(l *listeners) {
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
-	s.serveAgency()
+	s.serveAgency(l.agency)
 	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
 	s.serveHTTP("pages", l.web, s.front())
 	hup := make(chan os.Signal, 1)
