@@ -72,7 +72,7 @@ func newRelay(t testing.TB) *relay {
 	if r.sealer, err = store.NewSealer(secret); err != nil {
 		t.Fatal(err)
 	}
-	if r.store, err = bolt.Open(filepath.Join(t.TempDir(), "db"), bolt.Options{Now: r.clock.now, Outbox: true}); err != nil {
+	if r.store, err = bolt.Open(filepath.Join(t.TempDir(), "db"), bolt.Options{Policy: store.Policy{Now: r.clock.now, Outbox: true}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.store.Close() })

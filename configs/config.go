@@ -89,6 +89,9 @@ type Listen struct {
 	Web Address `yaml:"web" jsonschema:"required"`
 	// Address of metrics, health, reload and report. It has no password: keep it on loopback.
 	Admin Address `yaml:"admin"`
+	// Address of metrics and health alone, read only: for a Prometheus or a container's probes that cannot reach
+	// loopback. It has no password and names companies' ids: keep it within your own network.
+	Metrics Address `yaml:"metrics"`
 	// Address of the agency's API. Put a web server with TLS in front of it.
 	Agency Address `yaml:"agency"`
 	// Load balancers that speak the PROXY protocol to us.
@@ -316,7 +319,9 @@ type UpstreamTLS struct {
 type Burst struct {
 	// Insertions within the window that are always allowed.
 	Insertions int `yaml:"insertions"`
-	// Length of the window.
+	// Beyond these, as many times the busiest window of the last four weeks are allowed; 0 for none.
+	Factor int `yaml:"factor"`
+	// Length of the window, 5m to 168h.
 	Window Duration `yaml:"window"`
 }
 
@@ -350,7 +355,7 @@ func defaults(v any) {
 		c.DKIM = "skip"
 		c.Recipients = "pass"
 		c.UpstreamAuth.Mechanism = ByPassword
-		c.Burst = Burst{Insertions: 500, Window: seconds(3600)}
+		c.Burst = Burst{Insertions: 500, Factor: 3, Window: seconds(3600)}
 	}
 }
 

@@ -296,7 +296,7 @@ func equalRanges(a io.ReaderAt, x Span, b io.ReaderAt, y Span) (bool, error) {
 	if x.Len() != y.Len() {
 		return false, nil
 	}
-	ca, cb := newCompare(a, b)
+	ca, cb := newCompare(a, b, x.Len())
 	ca.at, cb.at = x.Start, y.Start
 	return ca.same(cb, x.Len()), nil
 }

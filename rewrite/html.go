@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/html"
 )
@@ -56,28 +57,38 @@ func (h *htmlView) at(i int) int {
 // element is one open element and what it does to the text inside.
 type element struct {
 	name   string
-	flow   bool // a block may stand in it …
-	phrase bool // … or only in the elements around it
+	traits trait
 	hidden bool // display:none and its kin
 	tiny   bool // font-size:0, until a child sets another
 	quoted bool
 	pre    bool
 }
 
-// Elements that end a line of text, that never have content, that may hold a
-// block, and whose end tag is optional in practice.
-var (
-	blockElements  = set("address article aside blockquote body center dd details div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section table tbody td tfoot th thead tr ul")
-	voidElements   = set("area base br col embed hr img input link meta param source track wbr")
-	flowElements   = set("article aside body center div footer form header main section td th html")
-	phraseElements = set("p span font b i em strong u small big")
-	neverVisible   = set("head title script style template noscript textarea select option object svg math iframe")
+// trait is what an element means for the text.
+type trait uint8
+
+const (
+	endsLine     trait = 1 << iota // the element stands in lines of its own
+	void                           // it never has content
+	holdsFlow                      // a block may stand in it …
+	holdsPhrases                   // … or, second choice: its end tag is optional in practice
+	neverVisible
 )
 
-func set(names string) map[string]bool {
-	m := map[string]bool{}
-	for name := range strings.FieldsSeq(names) {
-		m[name] = true
+var traits = traitsOf(map[trait]string{
+	endsLine:     "address article aside blockquote body center dd details div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section table tbody td tfoot th thead tr ul",
+	void:         "area base br col embed hr img input link meta param source track wbr",
+	holdsFlow:    "article aside body center div footer form header main section td th html",
+	holdsPhrases: "p span font b i em strong u small big",
+	neverVisible: "head title script style template noscript textarea select option object svg math iframe",
+})
+
+func traitsOf(names map[trait]string) map[string]trait {
+	m := map[string]trait{}
+	for t, list := range names {
+		for name := range strings.FieldsSeq(list) {
+			m[name] |= t
+		}
 	}
 	return m
 }
@@ -97,6 +108,9 @@ type htmlReader struct {
 func readHTML(source string) htmlView {
 	r := &htmlReader{}
 	r.view.text = make([]byte, 0, len(source)/2)
+	tags := strings.Count(source, "<")
+	r.view.points = make([]htmlPoint, 0, 2*tags+1)
+	r.view.lines, r.view.words, r.view.quotes = make([]line, 0, tags/2), make([]int, 0, tags/2), make([]int, 0, tags/2)
 	z := html.NewTokenizer(strings.NewReader(source))
 	for at, open := 0, false; ; {
 		kind := z.Next()
@@ -154,16 +168,16 @@ func (r *htmlReader) top() element {
 // point notes the place at offset if a block may stand there.
 func (r *htmlReader) point(offset int) {
 	e := r.top()
-	if e.hidden || e.quoted || e.pre || e.name != "" && !e.flow && !e.phrase {
+	if e.hidden || e.quoted || e.pre || e.name != "" && e.traits&(holdsFlow|holdsPhrases) == 0 {
 		return
 	}
-	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes, e.phrase})
+	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes, e.traits&holdsPhrases != 0})
 }
 
 // endAll closes what the end of the source closes: paragraphs and inline
 // elements whose end tags are missing. Tables stay open: nothing is put there.
 func (r *htmlReader) endAll() {
-	for len(r.stack) > 0 && r.top().phrase {
+	for len(r.stack) > 0 && r.top().traits&holdsPhrases != 0 {
 		r.stack = r.stack[:len(r.stack)-1]
 	}
 }
@@ -174,7 +188,7 @@ func (r *htmlReader) text(raw string, at int) {
 	if e.hidden || e.tiny {
 		return
 	}
-	if strings.TrimSpace(raw) != "" {
+	if strings.ContainsFunc(raw, isVisible) {
 		r.words++
 	}
 	for i := 0; i < len(raw); {
@@ -188,6 +202,8 @@ func (r *htmlReader) text(raw string, at int) {
 		i += n
 	}
 }
+
+func isVisible(r rune) bool { return !unicode.IsSpace(r) }
 
 // plainRun is the length of the text at the start of s that stands for itself.
 func plainRun(s string) int {
@@ -276,15 +292,16 @@ func (r *htmlReader) start(t html.Token) {
 		r.breakLine(true)
 		return
 	}
-	if blockElements[name] {
+	traits := traits[name]
+	if traits&endsLine != 0 {
 		r.breakLine(false)
 		r.impliedEnd(name)
 	}
-	if voidElements[name] || t.Type == html.SelfClosingTagToken {
+	if traits&void != 0 || t.Type == html.SelfClosingTagToken {
 		return
 	}
 	e := r.top()
-	e.name, e.flow, e.phrase = name, flowElements[name], phraseElements[name]
+	e.name, e.traits = name, traits
 	e.style(t)
 	if e.quoted && !r.top().quoted {
 		r.quotes++
@@ -316,7 +333,7 @@ func implies(start, open string) bool {
 // close pops the innermost element of that name with all inside it; an end tag
 // without a start is ignored. A table keeps end tags of the outside out.
 func (r *htmlReader) close(name string) {
-	if blockElements[name] {
+	if traits[name]&endsLine != 0 {
 		r.breakLine(name == "p")
 	}
 	for i := len(r.stack) - 1; i >= 0; i-- {
@@ -360,7 +377,7 @@ func fontSize(style string) (string, bool) {
 
 // style reads what the element's attributes say about the text inside.
 func (e *element) style(t html.Token) {
-	e.hidden = e.hidden || neverVisible[t.Data]
+	e.hidden = e.hidden || e.traits&neverVisible != 0
 	e.pre = e.pre || t.Data == "pre"
 	e.quoted = e.quoted || t.Data == "blockquote"
 	for _, a := range t.Attr {

@@ -45,6 +45,7 @@ func findLayout(lines []line) layout {
 	for i, ln := range lines {
 		folded[i] = foldLine(ln.text)
 		l.quoted[i] = ln.quoted || quotePrefix(folded[i])
+		folded[i] = strings.TrimSpace(folded[i])
 	}
 	for i := range folded {
 		if !l.quoted[i] && startsHistory(folded, i) {
@@ -83,7 +84,7 @@ func foldLine(s string) string {
 
 // startsHistory tells whether the whole rest of the mail is an older one.
 func startsHistory(folded []string, i int) bool {
-	line := strings.TrimSpace(folded[i])
+	line := folded[i]
 	if separates(line) {
 		return true
 	}
@@ -92,22 +93,29 @@ func startsHistory(folded []string, i int) bool {
 	}
 	fields := 0
 	for _, next := range folded[i:min(i+8, len(folded))] {
-		if historyField.MatchString(strings.TrimSpace(next)) {
+		if historyField.MatchString(next) {
 			fields++
 		}
 	}
 	return fields >= 3
 }
 
-// separates tells whether the line introduces an older mail. One of a few words
-// is in every such line; looking for them first spares most lines the expression.
+// separates tells whether the line introduces an older mail. What every such
+// line begins or ends with spares the others the expression.
 func separates(line string) bool {
-	for _, word := range []string{"message", "forwarded", "appointment", "メッセージ", "転送"} {
-		if strings.Contains(line, word) {
-			return separator.MatchString(line)
+	const signs = "-_=*"
+	end := strings.TrimSuffix(line, "。")
+	if !strings.HasPrefix(line, "begin") && !strings.HasSuffix(end, "転送いたします") && !strings.HasSuffix(end, "転送します") {
+		start := line
+		for range 3 { // characters, of which the third at the latest is a sign
+			_, size := utf8.DecodeRuneInString(start)
+			start = start[size:]
+		}
+		if !strings.ContainsAny(line[:len(line)-len(start)], signs) {
+			return false
 		}
 	}
-	return false
+	return separator.MatchString(line)
 }
 
 func beginsWithAny(s string, beginnings ...string) bool {
@@ -135,15 +143,15 @@ func (l *layout) markAttributions(folded []string) {
 		if l.quoted[i] {
 			continue
 		}
-		line, n := strings.TrimSpace(folded[i]), 1
+		line, n := folded[i], 1
 		if strings.HasPrefix(line, "on ") && !attributes(line) && i+1 < l.history {
-			line, n = line+" "+strings.TrimSpace(folded[i+1]), 2
+			line, n = line+" "+folded[i+1], 2
 		}
 		if !attributes(line) {
 			continue
 		}
 		next := i + n
-		for next < l.history && strings.TrimSpace(folded[next]) == "" {
+		for next < l.history && folded[next] == "" {
 			next++
 		}
 		switch {
@@ -211,7 +219,6 @@ func isRule(s string) bool {
 func signatureBlock(folded []string) bool {
 	found, count := false, 0
 	for _, s := range folded {
-		s = strings.TrimSpace(s)
 		if s == "" || isDrawn(s) {
 			continue
 		}
@@ -236,14 +243,14 @@ func (l layout) lastParagraph(folded []string, end int) int {
 	signature := l.history
 	for end > 0 {
 		start := end
-		for start > 0 && strings.TrimSpace(folded[start-1]) != "" && !l.quoted[start-1] {
+		for start > 0 && folded[start-1] != "" && !l.quoted[start-1] {
 			start--
 		}
 		if start == 0 || !signatureBlock(folded[start:end]) || !hasContactLine(folded[start:end]) {
 			return signature
 		}
 		signature, end = start, start
-		for end > 0 && strings.TrimSpace(folded[end-1]) == "" {
+		for end > 0 && folded[end-1] == "" {
 			end--
 		}
 	}

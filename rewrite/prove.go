@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/jhillyerd/enmime/v2"
@@ -51,7 +52,7 @@ func (e *Edited) Prove() error {
 // proveBytes walks over the result, takes each edit out and compares the rest
 // with the input.
 func proveBytes(before io.ReaderAt, size int64, after *spliced, edits []Edit) error {
-	a, b := newCompare(before, after)
+	a, b := newCompare(before, after, size)
 	at := int64(0)
 	for _, e := range edits {
 		if !a.same(b, e.Start-at) {
@@ -76,8 +77,10 @@ type cursor struct {
 	buf []byte
 }
 
-func newCompare(before, after io.ReaderAt) (a, b *cursor) {
-	return &cursor{r: before, buf: make([]byte, 32<<10)}, &cursor{r: after, buf: make([]byte, 32<<10)}
+// newCompare makes cursors over two messages of about size octets.
+func newCompare(before, after io.ReaderAt, size int64) (a, b *cursor) {
+	size = min(size, 32<<10)
+	return &cursor{r: before, buf: make([]byte, size)}, &cursor{r: after, buf: make([]byte, size)}
 }
 
 func (c *cursor) take(n int64) []byte {
@@ -134,22 +137,34 @@ func (c change) prove() error {
 	}
 	in := c.edit
 	base := c.leaf.part.Body.Start
-	raw := append(append(append([]byte{}, c.leaf.raw[:in.Start-base]...), in.New...), c.leaf.raw[in.End-base:]...)
+	raw := slices.Concat(c.leaf.raw[:in.Start-base], in.New, c.leaf.raw[in.End-base:])
 	after, err := readLeaf(c.leaf.part, raw)
 	if err != nil {
 		return err
 	}
-	inserted := c.leaf.charset.decode(c.data)
-	removed := c.leaf.charset.decode(c.leaf.dec.data[c.start:c.end])
+	inserted := []byte(c.leaf.charset.decode(c.data))
+	removed := []byte(c.leaf.charset.decode(c.leaf.dec.data[c.start:c.end]))
 	for i := 0; ; i++ {
-		n := strings.Index(after[i:], inserted)
+		n := bytes.Index(after[i:], inserted)
 		if n < 0 {
 			return proofError("the text is not the old text with the block")
 		}
-		if i += n; after[:i]+removed+after[i+len(inserted):] == before {
+		if i += n; consists(before, after[:i], removed, after[i+len(inserted):]) {
 			return nil
 		}
 	}
+}
+
+// consists tells whether s is the pieces one after the other.
+func consists(s []byte, pieces ...[]byte) bool {
+	for _, piece := range pieces {
+		rest, ok := bytes.CutPrefix(s, piece)
+		if !ok {
+			return false
+		}
+		s = rest
+	}
+	return len(s) == 0
 }
 
 // enmimeParser reads leaves the way a mail program would: labels are believed,
@@ -167,7 +182,7 @@ func enmimeParser() *enmime.Parser {
 }
 
 // readLeaf decodes one text part with enmime.
-func readLeaf(p *Part, raw []byte) (string, error) {
+func readLeaf(p *Part, raw []byte) ([]byte, error) {
 	charset := "us-ascii"
 	if cs := lookupCharset(p.Params["charset"]); cs != nil {
 		charset = cs.name // enmime lacks the aliases
@@ -175,19 +190,20 @@ func readLeaf(p *Part, raw []byte) (string, error) {
 	head := fmt.Sprintf("Content-Type: %s; charset=%q\r\nContent-Transfer-Encoding: %s\r\n\r\n", p.MediaType, charset, p.Encoding)
 	part, err := enmimeParser().ReadParts(io.MultiReader(strings.NewReader(head), bytes.NewReader(raw)))
 	if err != nil {
-		return "", proofError("independent parser: %v", err)
+		return nil, proofError("independent parser: %v", err)
 	}
-	return string(part.Content), nil
+	return part.Content, nil
 }
 
 // proveIndependently lets enmime read both messages and compares what it sees.
 // The middle of long bodies is left out on both sides: proveBytes has compared it.
 func (e *Edited) proveIndependently(result *Message) error {
-	before, err := e.m.skeleton()
+	places, insertions := e.places()
+	before, err := e.m.skeleton(places)
 	if err != nil {
 		return err
 	}
-	after, err := result.skeleton()
+	after, err := result.skeleton(insertions)
 	if err != nil {
 		return err
 	}
@@ -224,6 +240,19 @@ func sameTree(p *Part, seen *enmime.Part) bool {
 		child = child.NextSibling
 	}
 	return child == nil
+}
+
+// places are what the edits replace in the message, and what stands there in the
+// result.
+func (e *Edited) places() (before, after []Span) {
+	shift := int64(0)
+	for _, ed := range e.Edits() {
+		before = append(before, Span{ed.Start, ed.End})
+		start := ed.Start + shift
+		after = append(after, Span{start, start + int64(len(ed.New))})
+		shift += int64(len(ed.New)) - (ed.End - ed.Start)
+	}
+	return before, after
 }
 
 // sameParts compares two trees of enmime: at most edited leaves differ in content.
@@ -266,31 +295,78 @@ func unlabelled(p *enmime.Part) bool {
 	return p.ContentType == "" && p.Header.Get("Content-Type") == ""
 }
 
-// kept is how much of either end of a long body the skeleton holds.
-const kept = 1 << 10
+// kept is how much of either end of a long body, and of an edit in it, the
+// skeleton holds.
+const kept = 128
 
-// skeleton is the message without the middle of its long bodies.
-func (m *Message) skeleton() ([]byte, error) {
-	var out bytes.Buffer
+// skeleton is the message without the middle of its long bodies. Of a body that
+// an edit lies in (seen: offsets in this message) every line that begins with two
+// dashes stays as well, for no other could end a part to any reader.
+func (m *Message) skeleton(seen []Span) ([]byte, error) {
+	out := bytes.NewBuffer(make([]byte, 0, min(m.size, 8<<10)))
 	at := int64(0)
 	copyTo := func(end int64) error {
-		_, err := io.Copy(&out, io.NewSectionReader(m.r, at, max(end-at, 0)))
+		_, err := io.Copy(out, io.NewSectionReader(m.r, at, max(end-at, 0)))
 		at = max(at, end)
 		return err
 	}
 	var failed error
 	m.Root.Walk(func(p *Part) {
-		if p.Multipart() || p.Body.Len() <= 4*kept || failed != nil {
+		if p.Multipart() || p.Body.Len() <= 8*kept || failed != nil {
 			return
 		}
-		if failed = copyTo(p.Body.Start + kept); failed == nil {
-			out.WriteString("\r\n")
-			at = p.Body.End - kept
+		if failed = copyTo(p.Body.Start); failed != nil {
+			return
 		}
+		i := slices.IndexFunc(seen, func(s Span) bool { return p.Body.Start <= s.Start && s.End <= p.Body.End })
+		if i < 0 {
+			failed = m.ends(out, p.Body)
+		} else {
+			failed = m.shortened(out, p.Body, seen[i])
+		}
+		at = p.Body.End
 	})
 	if failed != nil {
 		return nil, failed
 	}
 	err := copyTo(m.size)
 	return out.Bytes(), err
+}
+
+// ends writes the first and the last lines of a body.
+func (m *Message) ends(out *bytes.Buffer, body Span) error {
+	end := make([]byte, 4*kept)
+	if n, err := m.r.ReadAt(end, body.Start); n < len(end) {
+		return fmt.Errorf("read part: %w", err)
+	}
+	out.Write(end[:bytes.LastIndexByte(end, '\n')+1])
+	if n, err := m.r.ReadAt(end, body.End-int64(len(end))); n < len(end) {
+		return fmt.Errorf("read part: %w", err)
+	}
+	if i := bytes.IndexByte(end, '\n'); i >= 0 {
+		out.Write(end[i+1:])
+	}
+	return nil
+}
+
+// shortened writes the lines of a body that tell where it ends, and those at
+// either end of the edit.
+func (m *Message) shortened(out *bytes.Buffer, body, edit Span) error {
+	raw := make([]byte, body.Len())
+	if n, err := m.r.ReadAt(raw, body.Start); n < len(raw) {
+		return fmt.Errorf("read part: %w", err)
+	}
+	from, to := int(edit.Start-body.Start), int(edit.End-body.Start)
+	for at := 0; at < len(raw); {
+		end := len(raw)
+		if i := bytes.IndexByte(raw[at:], '\n'); i >= 0 {
+			end = at + i + 1
+		}
+		near := func(place int) bool { return at < place+kept && end > place-kept }
+		if near(0) || near(from) || near(to) || near(len(raw)) || bytes.HasPrefix(raw[at:], []byte("--")) {
+			out.Write(raw[at:end])
+		}
+		at = end
+	}
+	return nil
 }

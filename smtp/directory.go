@@ -124,8 +124,7 @@ func ownHost(o *Options, id string) string {
 
 // equip gives the company its upstream, its editor and its burst guard.
 func (c *company) equip(o *Options, old *company) error {
-	c.burst = &burst{limit: c.Burst}
-	if old != nil && old.Burst == c.Burst {
+	if c.burst = newBurst(c.ID, o.Referrals); old != nil {
 		c.burst = old.burst
 	}
 	c.upstream, c.editor = c.Company.upstream, c.Company.editor

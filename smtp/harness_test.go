@@ -156,6 +156,37 @@ type fakeReferrals struct {
 	mu    sync.Mutex
 	steps []string
 	sums  store.Traffic
+	paces map[time.Time]store.Pace
+}
+
+func (f *fakeReferrals) AddPace(_ context.Context, p store.Pace) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fault != nil && f.fault() != nil {
+		return f.fault()
+	}
+	if f.paces == nil {
+		f.paces = map[time.Time]store.Pace{}
+	}
+	sum := f.paces[p.Slot]
+	sum.Company, sum.Slot, sum.Allowed, sum.Refused = p.Company, p.Slot, sum.Allowed+p.Allowed, sum.Refused+p.Refused
+	f.paces[p.Slot] = sum
+	return nil
+}
+
+func (f *fakeReferrals) Pace(_ context.Context, _ string, since time.Time) ([]store.Pace, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fault != nil && f.fault() != nil {
+		return nil, f.fault()
+	}
+	var all []store.Pace
+	for slot, p := range f.paces {
+		if !slot.Before(since) {
+			all = append(all, p)
+		}
+	}
+	return all, nil
 }
 
 func (f *fakeReferrals) note(step string) {
@@ -180,6 +211,7 @@ func (f *fakeReferrals) Add(_ context.Context, _, _ string, d store.Traffic) err
 	defer f.mu.Unlock()
 	f.sums.Seen += d.Seen
 	f.sums.Matched += d.Matched
+	f.sums.Near += d.Near
 	f.sums.Inserted += d.Inserted
 	return nil
 }

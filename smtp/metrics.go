@@ -19,6 +19,7 @@ type metrics struct {
 	loginsFailed prometheus.Counter       //
 	panics       prometheus.Counter       //
 	bytes        prometheus.Counter       //
+	burstShut    *prometheus.GaugeVec     // company
 	upstream     *prometheus.HistogramVec // step
 	took         prometheus.Histogram     //
 }
@@ -44,6 +45,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		loginsFailed: counter("smtp_logins_failed_total", "Logins with a wrong name or password."),
 		panics:       counter("smtp_panics_total", "Sessions that ended by a panic: each is a bug."),
 		bytes:        counter("smtp_message_bytes_total", "Bytes of messages that were received whole."),
+		burstShut: f.NewGaugeVec(prometheus.GaugeOpts{Namespace: "careerrelay", Name: "burst_guard_shut",
+			Help: "1 while the company's mail gets no links because far more rejections come than is normal."}, []string{"company"}),
 		upstream: f.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "careerrelay", Name: "upstream_duration_seconds", Help: "Time that upstreams took, by step.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, []string{"step"}),

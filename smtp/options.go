@@ -19,6 +19,7 @@ type Referrals interface {
 	Confirm(ctx context.Context, t store.Token) error
 	Void(ctx context.Context, t store.Token) error
 	Add(ctx context.Context, company, rule string, d store.Traffic) error
+	store.Paces
 }
 
 // Mode says how much the relay does for a company.
@@ -73,6 +74,8 @@ type Options struct {
 	Limits        Limits
 	Timeouts      Timeouts
 
+	// Paused tells whether a company's mail goes unedited for the moment; nil: never.
+	Paused     func(company string) bool
 	Now        func() time.Time      // nil: time.Now
 	Logger     *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: a registry of its own
@@ -115,10 +118,13 @@ type User struct {
 	Domains []string // sender domains the user is bound to; empty for any
 }
 
-// Burst bounds insertions of one company within a time; zero Insertions: no bound.
+// Burst bounds insertions of one company within a time: to Insertions, or to
+// Factor times the most that its busiest window of the last four weeks had,
+// whichever is more. Zero Insertions: no bound.
 type Burst struct {
 	Insertions int
-	Window     time.Duration
+	Factor     int
+	Window     time.Duration // whole slots of store.PaceSlot
 }
 
 // Limits bound what clients may use; a zero takes the default in brackets.

@@ -192,6 +192,8 @@ func (p *Proxy) candidate(t *transit, o *offer) (command, string) {
 	switch {
 	case t.company.Mode == Off || p.switchedOff(t.company.ID):
 		return command{}, "off"
+	case p.o.Paused(t.company.ID):
+		return command{}, "paused"
 	case o.returning:
 		return command{}, "returned"
 	case len(candidates) == 0:
@@ -253,11 +255,16 @@ func (t *transit) envelope(linkHosts []string) rewrite.Envelope {
 // unedited is the reason why a message that was decided about stays as it is.
 func (p *Proxy) unedited(t *transit, o *offer, theirs Extensions) string {
 	if o.verdict.Kind == rewrite.None || o.verdict.Kind == "" {
+		if o.verdict.Near() {
+			p.traffic.add(source{t.company.ID, o.verdict.Rule}, store.Traffic{Near: 1})
+		}
 		return or(o.verdict.Reason, "no_rule")
 	}
 	p.metrics.detected.WithLabelValues(o.verdict.Rule).Inc()
 	p.traffic.add(source{t.company.ID, o.verdict.Rule}, store.Traffic{Matched: 1})
 	switch {
+	case p.o.Paused(t.company.ID): // while it was looked at
+		return "paused"
 	case t.company.Mode == Observe:
 		return "observe"
 	case len(t.company.Release) > 0 && !slices.Contains(t.company.Release, o.verdict.Rule):
@@ -277,11 +284,11 @@ func (p *Proxy) record(ctx context.Context, t *transit, o *offer, candidate comm
 	if err != nil {
 		return "", err
 	}
-	if !t.company.burst.allow(p.o.Now()) {
-		return "burst", nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeouts.Store)
 	defer cancel()
+	if ok, err := t.company.burst.allow(ctx, p.o.Now(), t.company.Burst); err != nil || !ok {
+		return "burst", err
+	}
 	company, address := t.company.ID, candidate.address()
 	o.token = p.o.Keys.Token(company, key, address)
 	o.referral, err = p.o.Referrals.Offer(ctx, store.Offer{

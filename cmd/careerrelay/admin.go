@@ -20,19 +20,30 @@ type admin struct {
 	ready    func(context.Context) error // why mail would not be edited or taken now
 	reload   func() error
 	report   func(context.Context) ([]reportRow, error)
+	observed func(context.Context) ([]observed, error)
+	pause    *killSwitch
 }
 
 func (a admin) handler() http.Handler {
+	mux := a.readOnly()
+	mux.HandleFunc("POST /-/reload", a.reloadNow)
+	mux.HandleFunc("GET /report", a.reportNow)
+	mux.HandleFunc("GET /observe", a.observeNow)
+	mux.Handle("POST /-/pause", a.pause)
+	mux.Handle("POST /-/resume", a.pause)
+	// A page in the admin's browser must not be able to reload or read us.
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// readOnly is what listen.metrics serves: what machines elsewhere may know.
+func (a admin) readOnly() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{
 		Registry: a.registry, EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: 5 * time.Second,
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.HandleFunc("POST /-/reload", a.reloadNow)
-	mux.HandleFunc("GET /report", a.reportNow)
-	// A page in the admin's browser must not be able to reload or read us.
-	return http.NewCrossOriginProtection().Handler(mux)
+	return mux
 }
 
 func (a admin) readyz(w http.ResponseWriter, r *http.Request) {
@@ -43,6 +54,9 @@ func (a admin) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+	if p := a.pause.now.Load(); !p.none() {
+		fmt.Fprintln(w, "paused:", p)
+	}
 }
 
 func (a admin) reloadNow(w http.ResponseWriter, _ *http.Request) {
@@ -77,10 +91,11 @@ type reportRow struct {
 	Counted       int64  `json:"counted"`
 	Earned        int64  `json:"earned"`
 	Redeemed      int64  `json:"redeemed"`
+	Paused        bool   `json:"paused"` // by the kill switch
 }
 
 // reportRows are the counts of each company, known ones without any mail included.
-func reportRows(counts []store.Counts, known []string) []reportRow {
+func reportRows(counts []store.Counts, known []string, paused pauses) []reportRow {
 	rows := make([]reportRow, 0, len(counts)) // no companies is [], not null
 	for _, c := range counts {
 		rows = append(rows, reportRow{
@@ -92,6 +107,9 @@ func reportRows(counts []store.Counts, known []string) []reportRow {
 	}
 	for _, id := range known {
 		rows = append(rows, reportRow{Company: id})
+	}
+	for i := range rows {
+		rows[i].Paused = paused.has(rows[i].Company)
 	}
 	return rows
 }

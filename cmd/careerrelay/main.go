@@ -31,6 +31,8 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Show the whole product on this machine: relay, pages, inbox, four mails."`
 	Check   checkCommand   `cmd:"" help:"Check a configuration file and name every mistake."`
 	Sample  sampleCommand  `cmd:"" help:"Print a configuration to start from."`
+	Pause   pauseCommand   `cmd:"" help:"Kill switch: insert nothing from now on, for one company or all."`
+	Resume  resumeCommand  `cmd:"" help:"End a pause."`
 	Doctor  doctorCommand  `cmd:"" help:"Hold a configuration against the world: DNS, TLS, upstreams, link hosts, the way through."`
 	Recipe  recipeCommand  `cmd:"" help:"Print how to route a mail system's mail through this relay, and how to undo it."`
 	Explain explainCommand `cmd:"" help:"Say what the relay would do with a mail, why, and show the edit."`
@@ -51,6 +53,10 @@ type commands struct {
 	Export       exportCommand       `cmd:"" help:"Write the people who were handed over, for the agency's register."`
 	Outbox       outboxCommand       `cmd:"" help:"Print what waits for the agency, and send dead letters again."`
 	Token        tokenCommand        `cmd:"" help:"Make a token for the agency's API."`
+
+	Health     healthCommand     `cmd:"" help:"Ask the running relay whether it is well, for supervisors and containers."`
+	Man        manCommand        `cmd:"" help:"Print a page of the manual."`
+	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`
 
 	Hash    hashCommand    `cmd:"" help:"Hash a password (from standard input) for accept.users."`
 	Version versionCommand `cmd:"" help:"Print the version."`

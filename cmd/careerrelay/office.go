@@ -49,7 +49,7 @@ func (o *office) companies(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var ids []string
-	for _, row := range reportRows(counts, companyIDs(o.config)) {
+	for _, row := range reportRows(counts, companyIDs(o.config), pauses{}) {
 		ids = append(ids, row.Company)
 	}
 	return ids, nil

@@ -16,13 +16,21 @@ import (
 	"github.com/careerrelay/careerrelay/store/bolt"
 )
 
-// reportCommand prints what each company has earned.
+// reportCommand prints what each company has earned, or what its rules find.
 type reportCommand struct {
-	Config string `help:"Configuration file." default:"careerrelay.yaml" placeholder:"FILE"`
-	JSON   bool   `name:"json" help:"A list of objects for scripts."`
+	Config  string `help:"Configuration file." default:"careerrelay.yaml" placeholder:"FILE"`
+	Observe bool   `help:"What would be changed instead, by rule, and near misses."`
+	Since   string `help:"With --observe: from this month on." placeholder:"YYYY-MM"`
+	JSON    bool   `name:"json" help:"A list of objects for scripts."`
 }
 
 func (c *reportCommand) Run(t *terminal) error {
+	if _, err := time.Parse("2006-01", c.Since); c.Since != "" && err != nil {
+		return fmt.Errorf("--since %q is no month: write 2026-04", c.Since)
+	}
+	if c.Observe {
+		return perform(t, c.Config, "observe", &observeTask{Since: c.Since, JSON: c.JSON}, t.stdout)
+	}
 	config, err := configs.Load(c.Config)
 	if err != nil {
 		return err
@@ -54,7 +62,8 @@ func fetchReport(ctx context.Context, config *configs.Config) ([]reportRow, erro
 		return nil, err
 	}
 	counts, err := s.Report(ctx, "")
-	return reportRows(counts, companyIDs(config)), errors.Join(err, s.Close())
+	paused, unread := readPauses(config.PauseFile())
+	return reportRows(counts, companyIDs(config), paused), errors.Join(err, unread, s.Close())
 }
 
 // askReport gets the report from the admin listener of a running relay.
@@ -85,6 +94,9 @@ func printReport(w io.Writer, rows []reportRow) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "company\tseen\tmatched\tinserted\tsent\topened\tby machines\topted in\topted out\tcounted\tcredits\tredeemed\t")
 	for _, r := range rows {
+		if r.Paused {
+			r.Company += " (paused)"
+		}
 		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.Company, r.Seen, r.Matched, r.Inserted, r.Sent,
 			r.OpenedHuman, r.OpenedMachine, r.OptedIn, r.OptedOut, r.Counted, r.Earned, r.Redeemed)
 	}

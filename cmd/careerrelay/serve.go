@@ -70,6 +70,7 @@ type server struct {
 	store     *bolt.Store
 	proxy     *smtp.Proxy
 	reloader  *reloader
+	pause     *killSwitch
 	pages     atomic.Pointer[web.Pages]      // of the current configuration
 	tls       atomic.Pointer[tls.Config]     // of the current certificate files
 	links     atomic.Pointer[linkBook]       // of the current configuration
@@ -136,6 +137,7 @@ func (s *server) open() error {
 	if err != nil {
 		return err
 	}
+	s.pause = newKillSwitch(s.config.PauseFile(), s.companyIDs, s.log, s.registry)
 	options, err := s.proxyOptions(s.config, ups, hostname)
 	if err == nil {
 		s.proxy, err = smtp.New(options)
@@ -204,6 +206,9 @@ func (s *server) serve(l *listeners) {
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
+	if l.metrics != nil {
+		s.serveHTTP("metrics", l.metrics, s.admin().readOnly())
+	}
 	s.serveAgency(l.agency)
 	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
 	s.serveHTTP("pages", l.web, s.front())
@@ -215,6 +220,11 @@ func (s *server) serve(l *listeners) {
 		return nil
 	})
 	s.serveControl()
+	looks := time.NewTicker(pauseEvery)
+	s.run("kill switch", func() error {
+		s.pause.run(ctx, looks.C)
+		return nil
+	})
 	s.run("retention", func() error {
 		s.keepRetention(ctx)
 		return nil
@@ -229,13 +239,14 @@ func (s *server) serve(l *listeners) {
 	s.onStop("mail", func(context.Context) error {
 		signal.Stop(hup)
 		ticker.Stop()
+		looks.Stop()
 		cancel()
 		for range l.smtp { // Serve bounds its own draining
 			<-mail
 		}
 		return nil
 	})
-	s.log.Info("relay is up", "smtp", l.addresses(false), "smtps", l.addresses(true), "web", l.web.Addr().String(), "config", s.config.File(), "version", version())
+	s.log.Info("relay is up", "smtp", l.addresses(false), "smtps", l.addresses(true), "web", l.web.Addr().String(), "config", s.config.File(), "pause_file", s.config.PauseFile(), "version", version())
 }
 
 // untilStopped waits for ctx to end, or for a part to fail, and stops.
@@ -303,8 +314,20 @@ func (s *server) applyCompanies(c *configs.Config) error {
 	return s.mailer.follow(c, ups, hostname)
 }
 
+// companyIDs are the ids of the companies in use.
+func (s *server) companyIDs() []string {
+	if s.reloader == nil {
+		return companyIDs(s.config)
+	}
+	return s.reloader.companies()
+}
+
 func (s *server) admin() admin {
-	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report}
+	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report, observed: s.observed, pause: s.pause}
+}
+
+func (s *server) observed(ctx context.Context) ([]observed, error) {
+	return observedOf(ctx, s.store, s.reloader.companies(), "")
 }
 
 // ready tells why mail would not be taken, or not be edited, now.
@@ -320,5 +343,5 @@ func (s *server) report(ctx context.Context) ([]reportRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return reportRows(counts, s.reloader.companies()), nil
+	return reportRows(counts, s.reloader.companies(), *s.pause.now.Load()), nil
 }

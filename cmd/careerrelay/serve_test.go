@@ -222,7 +222,7 @@ func TestReportBothWays(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.stdout), &rows); err != nil || got.code != 0 || len(rows) != 1 {
 			t.Fatalf("%s: report = %+v, %v", step, got, err)
 		}
-		keys := []string{"company", "seen", "matched", "inserted", "sent", "opened_human", "opened_machine", "opted_in", "opted_out", "counted", "earned", "redeemed"}
+		keys := []string{"company", "seen", "matched", "inserted", "sent", "opened_human", "opened_machine", "opted_in", "opted_out", "counted", "earned", "redeemed", "paused"}
 		for _, key := range keys {
 			if _, there := rows[0][key]; !there {
 				t.Errorf("%s: report lacks %q", step, key)

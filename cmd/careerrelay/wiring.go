@@ -35,7 +35,7 @@ func (s *server) proxyOptions(c *configs.Config, ups upstreams, hostname string)
 			Command: time.Duration(c.Timeouts.Command), Data: time.Duration(c.Timeouts.Data),
 			Transaction: time.Duration(c.Timeouts.Transaction), Drain: time.Duration(c.Timeouts.Drain),
 		},
-		Logger: s.log, Registerer: s.registry,
+		Paused: s.pause.paused, Logger: s.log, Registerer: s.registry,
 	}
 	if s.tls.Load() != nil {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
@@ -81,7 +81,7 @@ func companiesOf(c *configs.Config, ups upstreams, hostname string) ([]smtp.Comp
 				return one.Block(c.Agency, v, link, optOut)
 			},
 			DKIM: smtp.DKIM(one.DKIM), SigningKeys: signingKeys(one), Recipients: smtp.Recipients(one.Recipients),
-			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Window: time.Duration(one.Burst.Window)},
+			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Factor: one.Burst.Factor, Window: time.Duration(one.Burst.Window)},
 		})
 	}
 	return all, nil
