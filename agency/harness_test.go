@@ -256,7 +256,7 @@ func (rc *receiver) messages() []got {
 func (r *relay) webhook(u *url.URL, change func(*WebhookOptions)) *Webhook {
 	r.t.Helper()
 	o := WebhookOptions{Desk: r.desk, Outbox: r.store, URL: u, Now: r.clock.now, Jitter: func() float64 { return 0.5 }, Logger: r.logger,
-		Secrets: func() ([][]byte, error) { return [][]byte{[]byte(newSecret)}, nil }, Timeout: 5 * time.Second}
+		Secrets: func() ([][]byte, error) { return [][]byte{[]byte(newSecret)}, nil }, Timeout: time.Minute}
 	if change != nil {
 		change(&o)
 	}
