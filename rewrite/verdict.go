@@ -41,5 +41,4 @@ type Envelope struct {
 	From       string   // MAIL FROM address, "" for the null path
 	Recipients []string // RCPT TO addresses
 	OwnDomains []string // lower case; the company's own domains and their subdomains
-	LinkHosts  []string // hosts of our links: a message that has one was here before
 }

@@ -52,18 +52,19 @@ func (u *fakeUpstream) Extensions(context.Context) (Extensions, error) {
 	return u.extensions, u.extensionsErr
 }
 
-func (u *fakeUpstream) Begin(_ context.Context, path, params string) (transaction, Reply, error) {
+// BeginAll answers recipients one at a time, as an upstream without PIPELINING may.
+func (u *fakeUpstream) BeginAll(_ context.Context, mail envelopeLine, _ []envelopeLine) (transaction, Reply, []Reply, error) {
 	r := say(250, "2.1.0 Sender OK")
 	if u.begin != nil {
 		var err error
-		if r, err = u.begin(path, params); err != nil {
-			return nil, Reply{}, err
+		if r, err = u.begin(mail.path, mail.params); err != nil {
+			return nil, Reply{}, nil, err
 		}
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.open++
-	return &fakeTransaction{u: u, d: delivery{from: path, params: params}}, r, nil
+	return &fakeTransaction{u: u, d: delivery{from: mail.path, params: mail.params}}, r, nil, nil
 }
 
 func (u *fakeUpstream) got() []delivery {

@@ -151,7 +151,7 @@ func (p *Proxy) judge(ctx context.Context, t *transit, o *offer) (letter, comman
 		return nil, command{}, err
 	}
 	o.stage = "decide"
-	o.verdict = l.decide(t.envelope(p.directory.Load().linkHosts))
+	o.verdict = l.decide(t.envelope())
 	if o.reason = p.unedited(t, o, theirs); o.reason != "" {
 		return nil, command{}, nil
 	}
@@ -244,8 +244,8 @@ func (p *Proxy) inspecting(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-func (t *transit) envelope(linkHosts []string) rewrite.Envelope {
-	env := rewrite.Envelope{From: t.from.address(), OwnDomains: t.company.Domains, LinkHosts: linkHosts}
+func (t *transit) envelope() rewrite.Envelope {
+	env := rewrite.Envelope{From: t.from.address(), OwnDomains: t.company.Domains}
 	for _, r := range t.recipients {
 		env.Recipients = append(env.Recipients, r.address())
 	}
@@ -325,6 +325,9 @@ func (p *Proxy) leaveAlone(ctx context.Context, t *transit, o *offer, err error)
 	} else {
 		o.reason = "failed_" + o.stage
 		p.metrics.failOpen.WithLabelValues(o.stage).Inc()
+		if errors.Is(err, rewrite.ErrProof) {
+			p.metrics.proofs.Inc()
+		}
 		t.log.Error("message goes unedited: a step failed",
 			slog.String("company", t.company.ID), slog.String("stage", o.stage), slog.Any("err", err))
 	}

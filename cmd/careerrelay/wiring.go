@@ -33,7 +33,7 @@ func (s *server) proxyOptions(c *configs.Config, ups upstreams, hostname string)
 		},
 		Timeouts: smtp.Timeouts{
 			Command: time.Duration(c.Timeouts.Command), Data: time.Duration(c.Timeouts.Data),
-			Transaction: time.Duration(c.Timeouts.Transaction), Drain: time.Duration(c.Timeouts.Drain),
+			Transaction: time.Duration(c.Timeouts.Transaction), Inspect: time.Duration(c.Timeouts.Inspect), Drain: time.Duration(c.Timeouts.Drain),
 		},
 		Paused: s.pause.paused, Logger: s.log, Registerer: s.registry,
 	}
