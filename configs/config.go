@@ -267,6 +267,9 @@ type Accept struct {
 	Users []User `yaml:"users"`
 	// Names in client certificates that may send; needs tls.client_ca.
 	ClientNames []Domain `yaml:"client_names"`
+	// Without a login take senders at the company's domains only, and bounces: for networks and certificates that
+	// others share, as those of Microsoft 365 and Google are.
+	OwnSenders bool `yaml:"own_senders"`
 }
 
 // User is a client that logs in.
