@@ -217,7 +217,7 @@ func (s *server) serve(l *listeners) {
 	if l.metrics != nil {
 		s.serveHTTP("metrics", l.metrics, s.admin().readOnly())
 	}
-	s.serveAgency()
+	s.serveAgency(l.agency)
 	if l.desk != nil {
 		s.serveHTTP("dashboard", l.desk, s.desk)
 		s.run("alarms", func() error { s.alarms.watch(ctx); return nil })
