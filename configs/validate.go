@@ -225,7 +225,8 @@ func (v validation) bounds() {
 	}
 	t := v.c.Timeouts
 	for key, d := range map[string]Duration{
-		"command": t.Command, "data": t.Data, "connect": t.Connect, "reply": t.Reply, "transaction": t.Transaction, "drain": t.Drain,
+		"command": t.Command, "data": t.Data, "connect": t.Connect, "reply": t.Reply, "transaction": t.Transaction, "inspect": t.Inspect,
+		"drain": t.Drain,
 	} {
 		if time.Duration(d) < time.Second && !v.broken("timeouts."+key) {
 			v.fail("timeouts."+key, "remove the key to get the default", "must be at least 1s")

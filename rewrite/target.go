@@ -19,7 +19,7 @@ func Reasons() map[string]string {
 		"limit_parts":         "the message has more parts than limits.parts",
 		"limit_depth":         "multiparts are nested deeper than limits.depth",
 		"limit_text":          "a text part is larger than limits.text_bytes",
-		"limit_time":          "inspection took longer than its time budget",
+		"limit_time":          "inspection took longer than timeouts.inspect",
 		"signed":              "a part is signed (S/MIME or PGP): an edit would break the signature",
 		"encrypted":           "a part is encrypted",
 		"dkim":                "a DKIM signature or an ARC seal is present and the policy is skip",

@@ -14,6 +14,7 @@ type metrics struct {
 	detected     *prometheus.CounterVec   // rule
 	passed       *prometheus.CounterVec   // reason
 	failOpen     *prometheus.CounterVec   // stage
+	proofs       prometheus.Counter       //
 	referrals    *prometheus.CounterVec   // event
 	unheard      prometheus.Counter       //
 	loginsFailed prometheus.Counter       //
@@ -40,6 +41,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		detected:     counters("rejections_detected_total", "Messages that a rule took for a rejection or a leaver's mail.", "rule"),
 		passed:       counters("messages_unedited_total", "Messages that were not edited, by reason.", "reason"),
 		failOpen:     counters("fail_open_total", "Messages that went on unedited because a step of ours failed.", "stage"),
+		proofs:       counter("proof_failures_total", "Edits that were not proven: the original went on. Each is a bug."),
 		referrals:    counters("referrals_total", "Steps of referrals: offered, sent, void, unsettled.", "event"),
 		unheard:      counter("smtp_answers_unheard_total", "Accepted messages whose client was gone before it heard so: it may send them twice."),
 		loginsFailed: counter("smtp_logins_failed_total", "Logins with a wrong name or password."),

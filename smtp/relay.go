@@ -325,6 +325,9 @@ func (p *Proxy) leaveAlone(ctx context.Context, t *transit, o *offer, err error)
 	} else {
 		o.reason = "failed_" + o.stage
 		p.metrics.failOpen.WithLabelValues(o.stage).Inc()
+		if errors.Is(err, rewrite.ErrProof) {
+			p.metrics.proofs.Inc()
+		}
 		t.log.Error("message goes unedited: a step failed",
 			slog.String("company", t.company.ID), slog.String("stage", o.stage), slog.Any("err", err))
 	}
