@@ -267,6 +267,9 @@ type Accept struct {
 	Users []User `yaml:"users"`
 	// Names in client certificates that may send; needs tls.client_ca.
 	ClientNames []Domain `yaml:"client_names"`
+	// Without a login take senders at the company's domains only, and bounces: for networks and certificates that
+	// others share, as those of Microsoft 365 and Google are.
+	OwnSenders bool `yaml:"own_senders"`
 }
 
 // User is a client that logs in.
@@ -409,7 +412,7 @@ func (l *Listen) replace(other Listen) {
 	if len(other.SMTPS) > 0 {
 		l.SMTPS = other.SMTPS
 	}
-	l.Web, l.Admin = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin)
+	l.Web, l.Admin, l.Agency = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin), cmp.Or(other.Agency, l.Agency)
 }
 
 // File is the name the configuration was loaded from.

@@ -8,6 +8,7 @@ import (
 const (
 	ReasonNoRule         = "no_rule"            // nothing a rule needs was found
 	ReasonBelowThreshold = "below_threshold"    // a near miss
+	ReasonModelDoubts    = "model_doubts"       // a rule would have decided, and the model objects
 	ReasonContrary       = "contrary"           // a veto was found
 	ReasonNoText         = "no_text"            // nothing to read
 	ReasonNoCandidate    = "no_candidate"       // every recipient is the company's own

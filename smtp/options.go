@@ -86,6 +86,7 @@ type Company struct {
 	ID          string
 	Domains     []string
 	Networks    []netip.Prefix // clients that may send without a password
+	OwnSenders  bool           // without a login only senders at Domains, and the null path
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
 	// PassAuth hands logins on to Upstream, which decides about them; each such client

@@ -74,7 +74,7 @@ func companiesOf(c *configs.Config, ups upstreams, hostname string) ([]smtp.Comp
 		}
 		all = append(all, smtp.Company{
 			ID: string(one.ID), Domains: ownDomains(c, one), Upstream: up,
-			Networks: prefixes(one.Accept.Networks), Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
+			Networks: prefixes(one.Accept.Networks), OwnSenders: one.Accept.OwnSenders, Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
 			PassAuth: one.UpstreamAuth.Mechanism == configs.ByClient,
 			Mode:     smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
 			Block: func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
