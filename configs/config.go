@@ -412,7 +412,7 @@ func (l *Listen) replace(other Listen) {
 	if len(other.SMTPS) > 0 {
 		l.SMTPS = other.SMTPS
 	}
-	l.Web, l.Admin = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin)
+	l.Web, l.Admin, l.Agency = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin), cmp.Or(other.Agency, l.Agency)
 }
 
 // File is the name the configuration was loaded from.

@@ -209,7 +209,7 @@ func (s *server) serve(l *listeners) {
 	if l.metrics != nil {
 		s.serveHTTP("metrics", l.metrics, s.admin().readOnly())
 	}
-	s.serveAgency()
+	s.serveAgency(l.agency)
 	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
 	s.serveHTTP("pages", l.web, s.front())
 	hup := make(chan os.Signal, 1)
