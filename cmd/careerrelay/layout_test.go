@@ -31,6 +31,7 @@ var allowedImports = map[string][]string{
 	"agency":          {"store"},
 	"configs":         {"rewrite"},
 	"dashboard":       {"store"},
+	"browsertest":     {},
 	"cmd/careerrelay": {"agency", "configs", "dashboard", "rewrite", "smtp", "store", "store/bolt", "web"},
 }
 
