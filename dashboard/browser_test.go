@@ -98,7 +98,7 @@ func look(t *testing.T, b *browsertest.Browser, name string) {
 // TestBrowserKeyboard logs in and redeems a credit with the keyboard alone.
 func TestBrowserKeyboard(t *testing.T) {
 	d, b := office(t), browsertest.Start(t)
-	b.Do(chromedp.Navigate(d.web.URL + "/admin/login"))
+	b.Do(chromedp.Navigate(d.web.URL+"/admin/language/ja"), chromedp.Navigate(d.web.URL+"/admin/login"))
 	tabTo(t, b, "name")
 	b.Do(chromedp.KeyEvent("hr"))
 	tabTo(t, b, "password")

@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/careerrelay/careerrelay/browsertest"
 	"github.com/careerrelay/careerrelay/store"
 )
 
@@ -286,6 +287,13 @@ func TestBrowserAccessible(t *testing.T) {
 			b.as(l)
 			for _, problem := range eval[[]string](b, audit) {
 				t.Errorf("%s, %s: %s", name, l.name, problem)
+			}
+			found, err := browsertest.Axe(b.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, problem := range found {
+				t.Errorf("%s, %s: axe: %s", name, l.name, problem)
 			}
 			if dir := os.Getenv("SCREENSHOTS"); dir != "" {
 				picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
