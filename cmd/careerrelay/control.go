@@ -42,6 +42,7 @@ func tasks() map[string]func() task {
 		"rotate-keys":  func() task { return new(rotateTask) },
 		"purge":        func() task { return new(purgeTask) },
 		"outbox":       func() task { return new(outboxTask) },
+		"backup":       func() task { return new(backupTask) },
 	}
 }
 

@@ -29,7 +29,7 @@ var allowedImports = map[string][]string{
 	"web":             {"store"},
 	"agency":          {"store"},
 	"configs":         {"rewrite"},
-	"cmd/careerrelay": {"agency", "configs", "rewrite", "smtp", "store", "store/bolt", "web"},
+	"cmd/careerrelay": {"agency", "configs", "rewrite", "smtp", "store", "store/bolt", "store/engine", "store/postgres", "web"},
 }
 
 type listed struct {

@@ -53,8 +53,11 @@ type commands struct {
 	Outbox       outboxCommand       `cmd:"" help:"Print what waits for the agency, and send dead letters again."`
 	Token        tokenCommand        `cmd:"" help:"Make a token for the agency's API."`
 
-	Hash    hashCommand    `cmd:"" help:"Hash a password (from standard input) for accept.users."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Backup       backupCommand       `cmd:"" help:"Write all that the store holds into a file, while the relay runs."`
+	Restore      restoreCommand      `cmd:"" help:"Fill an empty store from a backup, and verify it."`
+	MigrateStore migrateStoreCommand `cmd:"" help:"Move everything from one database to another, and compare them."`
+	Hash         hashCommand         `cmd:"" help:"Hash a password (from standard input) for accept.users."`
+	Version      versionCommand      `cmd:"" help:"Print the version."`
 }
 
 // terminal is what a command may use of the process that runs it.
