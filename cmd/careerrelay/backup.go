@@ -131,3 +131,37 @@ func explainLoad(err error) error {
 	}
 	return err
 }
+
+// withCopy opens a backup, or a copy of the embedded database's file, for do.
+func withCopy(ctx context.Context, path string, do func(store.Full) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	magic := make([]byte, 2)
+	_, err = io.ReadFull(f, magic)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if string(magic) != "\x1f\x8b" { // RFC 1952, section 2.3.1
+		s, err := bolt.Open(path, bolt.Options{})
+		if err != nil {
+			return err
+		}
+		return errors.Join(do(s), s.Close())
+	}
+	dir, err := os.MkdirTemp("", "careerrelay-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s, err := bolt.Open(filepath.Join(dir, "store.db"), bolt.Options{Loading: true})
+	if err != nil {
+		return err
+	}
+	err = readBackup(path, func(r io.Reader) error { return s.Load(ctx, r) })
+	if err == nil {
+		err = do(s)
+	}
+	return errors.Join(err, s.Close())
+}

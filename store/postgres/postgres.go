@@ -270,7 +270,7 @@ func (d *database) retry(caller, bounded context.Context, try func(context.Conte
 		if n < tries(kind) && pause(bounded, n, kind) {
 			continue
 		}
-		if kind == stale || kind == down {
+		if caller.Err() == nil && unreachable(kind, err) {
 			d.outage(begun)
 		}
 		return d.verdict(caller, kind, err)

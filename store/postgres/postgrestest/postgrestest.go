@@ -123,6 +123,9 @@ func serverUser(t testing.TB) (uid, gid uint32) {
 	return 0, 0
 }
 
+// Folder holds everything that the server wrote.
+func (c *Cluster) Folder() string { return c.data() }
+
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 
 func (c *Cluster) command(program string, args ...string) *exec.Cmd {
