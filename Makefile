@@ -9,13 +9,16 @@ FUZZTIME ?= 10s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: help run build test peers lint generate bench fuzz clean
+.PHONY: help run build test peers lint generate bench fuzz deb rpm image sbom clean
 
 help:
 	@sed -n 's/^# make //p' Makefile
 	@echo 'build      a static binary in $(BIN)'
 	@echo 'lint       gofmt, vet, staticcheck, govulncheck, generated files up to date'
 	@echo 'bench      speed and memory of every part and of the whole hop'
+	@echo 'deb rpm    packages for Debian and for RPM systems, in out/packages'
+	@echo 'image      a container image (needs Docker)'
+	@echo 'sbom       what the program consists of, as CycloneDX'
 	@echo 'fuzz       every fuzz target for FUZZTIME ($(FUZZTIME))'
 	@echo 'generate   schemas and generated pages from the Go types'
 
@@ -52,6 +55,10 @@ bench:
 
 fuzz:
 	@bash .ci/fuzz $(FUZZTIME)
+
+# Packages, image and bill of materials: packaging/Makefile.
+deb rpm image sbom:
+	@$(MAKE) --no-print-directory -C packaging $@
 
 clean:
 	rm -rf bin out

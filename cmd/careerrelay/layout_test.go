@@ -15,6 +15,7 @@ const module = "github.com/careerrelay/careerrelay/"
 // allowedImports is the import order of the packages: what each may import of
 // ours, nothing else. Siblings never import each other.
 var allowedImports = map[string][]string{
+	"packaging":       {},
 	"rewrite":         {},
 	"store":           {},
 	"store/engine":    {"store"},

@@ -49,6 +49,17 @@ func (t *txn) EachCandidate(do func(engine.Candidate) error) error {
 	})
 }
 
+// EachCopy implements engine.Tx.
+func (t *txn) EachCopy(do func(engine.Copy) error) error {
+	return t.scan(bucketCopies, nil, func(key, content []byte) error {
+		var at engine.Micros
+		if err := json.Unmarshal(content, &at); err != nil || len(key) < 8 {
+			return damaged("record in %s: %v", bucketCopies, err)
+		}
+		return do(engine.Copy{Key: string(key[8:]), At: at.Time()}) // behind the day
+	})
+}
+
 // LastDelivery implements engine.Tx.
 func (t *txn) LastDelivery() (int64, error) {
 	b, err := t.bucket(bucketOutbox)

@@ -50,6 +50,7 @@ type dumpItem struct {
 	Outbox     *int64              `json:"outbox,omitempty"` // the last number of a delivery
 	Held       *dumpHeld           `json:"held,omitempty"`
 	Note       *store.Note         `json:"note,omitempty"`
+	Copy       *Copy               `json:"copy,omitempty"`
 	Trail      *store.Trail        `json:"trail,omitempty"`
 	End        *dumpEnd            `json:"end,omitempty"`
 }
@@ -98,6 +99,12 @@ type Suppression struct {
 type Candidate struct {
 	Person   store.PersonHash `json:"person"`
 	Referral string           `json:"referral"`
+}
+
+// Copy is a copy of a message that was delivered.
+type Copy struct {
+	Key string    `json:"key"`
+	At  time.Time `json:"at"`
 }
 
 // Erased is what is left of a person whose referral was erased.
@@ -149,7 +156,7 @@ func (d *dumper) write(v any, sum io.Writer) error {
 }
 
 func (d *dumper) all() error {
-	for _, step := range []func() error{d.rows, d.persons, d.companies, d.outbox, d.journal} {
+	for _, step := range []func() error{d.rows, d.persons, d.companies, d.outbox, d.copies, d.journal} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -245,6 +252,10 @@ func (d *dumper) outbox() error {
 		}
 	}
 	return err
+}
+
+func (d *dumper) copies() error {
+	return d.t.EachCopy(func(x Copy) error { return d.line(dumpItem{Copy: &x}) })
 }
 
 func (d *dumper) journal() error {

@@ -162,6 +162,7 @@ type Dumps interface {
 	EachErased(do func(Erased) error) error
 	EachSuppressed(do func(Suppression) error) error
 	EachCandidate(do func(Candidate) error) error
+	EachCopy(do func(Copy) error) error
 	// LastDelivery is the last number that a delivery got, also one that is gone.
 	LastDelivery() (int64, error)
 	SetLastDelivery(id int64) error

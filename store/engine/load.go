@@ -162,6 +162,8 @@ func putRest(t Tx, item dumpItem) error {
 			return err
 		}
 		return t.PutHeld(h)
+	case item.Copy != nil:
+		return t.AddCopy(item.Copy.Key, item.Copy.At)
 	case item.Note != nil:
 		return t.PutNote(*item.Note)
 	case item.Trail != nil:

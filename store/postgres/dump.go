@@ -61,6 +61,15 @@ func (t *txn) EachCandidate(do func(engine.Candidate) error) error {
 	}, do, "SELECT candidate, referral FROM candidates ORDER BY candidate")
 }
 
+// EachCopy implements engine.Tx. The order is that of the embedded store: by days.
+func (t *txn) EachCopy(do func(engine.Copy) error) error {
+	return each(t, func(row pgx.CollectableRow) (x engine.Copy, err error) {
+		err = row.Scan(&x.Key, &x.At)
+		x.At = store.Clock(x.At)
+		return x, err
+	}, do, "SELECT key, at FROM copies ORDER BY floor(extract(epoch FROM at) / 86400), key")
+}
+
 // LastDelivery implements engine.Tx.
 func (t *txn) LastDelivery() (id int64, err error) {
 	err = t.one("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_id", nil, &id)

@@ -47,6 +47,9 @@ func (f *fixture) fill(candidates int) {
 	f.must("add", f.s.Add(f.ctx, "c", "ja.oinori", store.Traffic{Seen: 100, Matched: 16, Near: 2, Inserted: 16}))
 	f.must("suppress", f.s.Suppress(f.ctx, "c", f.keys.Person("c", "never@example.org")))
 	f.must("add pace", f.s.AddPace(f.ctx, store.Pace{Company: "c", Slot: store.PaceAt("c", start).Slot, Allowed: 3, Refused: 1}))
+	for i := range 2 {
+		f.must("add copy", f.s.AddCopy(f.ctx, f.keys.Copy("c", message(i), person(i))))
+	}
 	for range 3 {
 		_, err := f.s.Note(f.ctx, store.Note{Kind: store.NoteAccess, Actor: "admin", Action: "look"})
 		f.must("note", err)
