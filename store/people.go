@@ -285,4 +285,5 @@ type Full interface {
 	Journal
 	Paces
 	Dumper
+	Copies
 }

@@ -42,6 +42,7 @@ type Tx interface {
 	Journal
 	Paces
 	Dumps
+	Copies
 }
 
 // Referrals are the rows and the links that lead to them.
@@ -170,6 +171,17 @@ type Dumps interface {
 	// when none is unfinished.
 	Progress() (*Progress, error)
 	PutProgress(p *Progress) error // nil ends it
+}
+
+// Copies are the copies of messages that were delivered.
+type Copies interface {
+	// AddCopy keeps a copy with its time; a later time takes the place of an earlier one.
+	AddCopy(key string, at time.Time) error
+	// HasCopy tells whether the copy has a time after since.
+	HasCopy(key string, since time.Time) (bool, error)
+	// DeleteCopies deletes copies with times before an instant; some of the last
+	// day before it may stay.
+	DeleteCopies(before time.Time) error
 }
 
 // Options of an engine.
