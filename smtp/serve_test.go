@@ -234,7 +234,7 @@ func TestPasswords(t *testing.T) {
 		{"argon2id without passes", strings.Replace(argon, "t=1", "t=0", 1), "secret", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := matches(tc.hash, tc.password); got != tc.want {
+			if got := PasswordMatches(tc.hash, tc.password); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
