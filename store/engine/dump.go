@@ -24,7 +24,7 @@ import (
 const dumpFormat = 1
 
 type dumpHead struct {
-	Format int       `json:"careerrelay_store"`
+	Format int       `json:"careerrelay-dump"`
 	At     time.Time `json:"at"`
 }
 

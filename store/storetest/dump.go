@@ -157,7 +157,7 @@ func damagedDump(f *fixture) {
 	for name, bad := range map[string][]byte{
 		"empty":        nil,
 		"no dump":      []byte("{}\n"),
-		"newer":        bytes.Replace(whole, []byte(`"careerrelay_store":1`), []byte(`"careerrelay_store":99`), 1),
+		"newer":        bytes.Replace(whole, []byte(`"careerrelay-dump":1`), []byte(`"careerrelay-dump":99`), 1),
 		"without end":  bytes.Join(lines[:len(lines)-2], nil),
 		"a line less":  bytes.Join(append(append([][]byte{}, lines[0]), lines[2:]...), nil),
 		"a bit turned": bytes.Replace(whole, []byte("optin-ja-1"), []byte("optin-ja-2"), 1),
