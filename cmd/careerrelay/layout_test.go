@@ -31,8 +31,8 @@ var allowedImports = map[string][]string{
 	"agency":          {"store"},
 	"configs":         {"rewrite"},
 	"dashboard":       {"store"},
+	"cmd/careerrelay": {"agency", "configs", "dashboard", "rewrite", "smtp", "store", "store/bolt", "store/engine", "store/postgres", "web"},
 	"browsertest":     {},
-	"cmd/careerrelay": {"agency", "configs", "dashboard", "rewrite", "smtp", "store", "store/bolt", "web"},
 }
 
 type listed struct {
