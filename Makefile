@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: help run build test peers lint generate bench bench-tables fuzz clean
+.PHONY: help run build test peers lint generate bench bench-tables fuzz deb rpm image sbom clean
 
 help:
 	@sed -n 's/^# make //p' Makefile
@@ -17,6 +17,9 @@ help:
 	@echo 'lint       gofmt, vet, staticcheck, govulncheck, generated files up to date'
 	@echo 'bench      speed and memory of every part and of the whole hop'
 	@echo 'bench-tables  the tables of docs/benchmarks.md, peers included: medians of COUNT ($(COUNT)) runs'
+	@echo 'deb rpm    packages for Debian and for RPM systems, in out/packages'
+	@echo 'image      a container image (needs Docker)'
+	@echo 'sbom       what the program consists of, as CycloneDX'
 	@echo 'fuzz       every fuzz target for FUZZTIME ($(FUZZTIME))'
 	@echo 'generate   schemas and generated pages from the Go types'
 
@@ -59,6 +62,10 @@ bench-tables: peers
 
 fuzz:
 	@bash .ci/fuzz $(FUZZTIME)
+
+# Packages, image and bill of materials: packaging/Makefile.
+deb rpm image sbom:
+	@$(MAKE) --no-print-directory -C packaging $@
 
 clean:
 	rm -rf bin out

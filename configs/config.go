@@ -89,6 +89,9 @@ type Listen struct {
 	Web Address `yaml:"web" jsonschema:"required"`
 	// Address of metrics, health, reload and report. It has no password: keep it on loopback.
 	Admin Address `yaml:"admin"`
+	// Address of metrics and health alone, read only: for a Prometheus or a container's probes that cannot reach
+	// loopback. It has no password and names companies' ids: keep it within your own network.
+	Metrics Address `yaml:"metrics"`
 	// Address of the agency's API. Put a web server with TLS in front of it.
 	Agency Address `yaml:"agency"`
 	// Load balancers that speak the PROXY protocol to us.
@@ -178,6 +181,8 @@ type Timeouts struct {
 	Reply Duration `yaml:"reply"`
 	// Time for one message from its last byte to the answer; keep it below the client's own patience.
 	Transaction Duration `yaml:"transaction"`
+	// Time for reading and editing one message, and for waiting to; beyond it a message passes unedited.
+	Inspect Duration `yaml:"inspect"`
 	// Time for running transactions when the relay stops.
 	Drain Duration `yaml:"drain"`
 }
@@ -262,6 +267,9 @@ type Accept struct {
 	Users []User `yaml:"users"`
 	// Names in client certificates that may send; needs tls.client_ca.
 	ClientNames []Domain `yaml:"client_names"`
+	// Without a login take senders at the company's domains only, and bounces: for networks and certificates that
+	// others share, as those of Microsoft 365 and Google are.
+	OwnSenders bool `yaml:"own_senders"`
 }
 
 // User is a client that logs in.
@@ -316,7 +324,9 @@ type UpstreamTLS struct {
 type Burst struct {
 	// Insertions within the window that are always allowed.
 	Insertions int `yaml:"insertions"`
-	// Length of the window.
+	// Beyond these, as many times the busiest window of the last four weeks are allowed; 0 for none.
+	Factor int `yaml:"factor"`
+	// Length of the window, 5m to 168h.
 	Window Duration `yaml:"window"`
 }
 
@@ -339,7 +349,7 @@ func defaults(v any) {
 		}
 		c.Timeouts = Timeouts{
 			Command: seconds(300), Data: seconds(180), Connect: seconds(20), Reply: seconds(60),
-			Transaction: seconds(85), Drain: seconds(100),
+			Transaction: seconds(85), Inspect: seconds(3), Drain: seconds(100),
 		}
 		c.Retention = Retention{Unused: Duration(30 * day), Profile: Duration(30 * day), Withdrawn: Duration(30 * day), Letters: Duration(90 * day), Records: Duration(3 * 366 * day)}
 		c.BareNewline = "normalise"
@@ -350,7 +360,7 @@ func defaults(v any) {
 		c.DKIM = "skip"
 		c.Recipients = "pass"
 		c.UpstreamAuth.Mechanism = ByPassword
-		c.Burst = Burst{Insertions: 500, Window: seconds(3600)}
+		c.Burst = Burst{Insertions: 500, Factor: 3, Window: seconds(3600)}
 	}
 }
 
@@ -402,7 +412,7 @@ func (l *Listen) replace(other Listen) {
 	if len(other.SMTPS) > 0 {
 		l.SMTPS = other.SMTPS
 	}
-	l.Web, l.Admin = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin)
+	l.Web, l.Admin, l.Agency = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin), cmp.Or(other.Agency, l.Agency)
 }
 
 // File is the name the configuration was loaded from.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,85 +88,61 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &reference{comments: reflector(t).CommentMap}
-	r.WriteString(strings.ReplaceAll(string(intro), "{{sample}}", strings.TrimSpace(string(Sample))))
-	c := &Config{}
-	defaults(c)
-	r.section(t, "", reflect.ValueOf(*c))
-	golden(t, "../docs/configuration.md", r.String())
+	comments := reflector(t).CommentMap
+	all := reference(func(typ reflect.Type, field *reflect.StructField) string {
+		if field == nil {
+			return comments[thisPackage+"."+typ.Name()]
+		}
+		return comments[thisPackage+"."+typ.Name()+"."+field.Name]
+	})
+	var page strings.Builder
+	page.WriteString(strings.ReplaceAll(string(intro), "{{sample}}", strings.TrimSpace(string(Sample))))
+	for _, b := range all {
+		writeBlock(t, &page, b)
+	}
+	golden(t, "../docs/configuration.md", page.String())
 }
 
-// reference writes one table per block of keys.
-type reference struct {
-	strings.Builder
-	comments map[string]string
-}
-
-func (r *reference) section(t *testing.T, path string, v reflect.Value) {
+// writeBlock writes a block of keys as a table.
+func writeBlock(t *testing.T, page *strings.Builder, b Block) {
+	t.Helper()
 	title := "Top level"
-	if path != "" {
-		title = "`" + path + "`"
+	if b.Name != "" {
+		title = "`" + b.Name + "`"
 	}
-	typ := v.Type()
-	fmt.Fprintf(r, "\n## %s\n\n", title)
-	if about := r.comments[thisPackage+"."+typ.Name()]; about != "" {
-		about = strings.TrimPrefix(about, typ.Name()+" ")
-		fmt.Fprintf(r, "%s%s\n\n", strings.ToUpper(about[:1]), about[1:])
+	fmt.Fprintf(page, "\n## %s\n\n", title)
+	if b.About != "" {
+		fmt.Fprintf(page, "%s\n\n", b.About)
 	}
-	r.WriteString("| key | default | meaning |\n| --- | --- | --- |\n")
-	blocks := map[string]reflect.Value{}
-	var order []string
-	for f, field := range v.Fields() {
-		key := f.Tag.Get("yaml")
-		if key == "" {
-			continue
+	page.WriteString("| key | default | meaning |\n| --- | --- | --- |\n")
+	for _, k := range b.Keys {
+		if k.Meaning == "" {
+			t.Errorf("the key %q of %s has no comment to explain it", k.Name, title)
 		}
-		meaning := r.comments[thisPackage+"."+typ.Name()+"."+f.Name]
-		if meaning == "" {
-			t.Errorf("%s.%s has no comment to explain the key %q", typ.Name(), f.Name, key)
+		value := k.Default
+		if !slices.Contains([]string{"required", "see below", "none"}, value) {
+			value = "`" + value + "`"
 		}
-		child := strings.TrimPrefix(path+"."+key, ".")
-		if block, name, found := blockOf(field, child); found {
-			blocks[name] = block
-			order = append(order, name)
-		}
-		fmt.Fprintf(r, "| `%s` | %s | %s |\n", key, defaultOf(f, field), meaning)
-	}
-	for _, name := range order {
-		r.section(t, name, blocks[name])
+		fmt.Fprintf(page, "| `%s` | %s | %s |\n", k.Name, value, k.Meaning)
 	}
 }
 
-// blockOf is the block of keys that a field opens, with its defaults.
-func blockOf(v reflect.Value, name string) (reflect.Value, string, bool) {
-	if _, one := reflect.New(v.Type()).Interface().(scalar); one {
-		return v, "", false
+// TestPrintedReference: the reference that the program itself can print says
+// what the page says.
+func TestPrintedReference(t *testing.T) {
+	all, err := Reference()
+	if err != nil {
+		t.Fatal(err)
 	}
-	switch v.Kind() {
-	case reflect.Struct:
-		return v, name, true
-	case reflect.Slice:
-		elem := reflect.New(v.Type().Elem())
-		if _, one := elem.Interface().(scalar); one || elem.Elem().Kind() != reflect.Struct {
-			return v, "", false
-		}
-		defaults(elem.Interface())
-		return elem.Elem(), name + "[]", true
+	page, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return v, "", false
-}
-
-func defaultOf(f reflect.StructField, v reflect.Value) string {
-	_, _, block := blockOf(v, "")
-	switch {
-	case strings.Contains(f.Tag.Get("jsonschema"), "required"):
-		return "required"
-	case block:
-		return "see below"
-	case v.IsZero() && v.Kind() != reflect.Bool:
-		return "none"
-	case v.Kind() == reflect.Slice:
-		return fmt.Sprintf("`%s`", strings.ReplaceAll(fmt.Sprint(v.Interface()), " ", ", "))
+	var text strings.Builder
+	for _, b := range all {
+		writeBlock(t, &text, b)
 	}
-	return fmt.Sprintf("`%v`", v.Interface())
+	if len(all) < 10 || !strings.HasSuffix(string(page), text.String()) {
+		t.Errorf("the reference of the schema is not the end of docs/configuration.md:\n%s", text.String())
+	}
 }

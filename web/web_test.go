@@ -88,7 +88,7 @@ func newSite(t *testing.T) *site {
 	if s.keys, err = store.NewKeys(secret); err != nil {
 		t.Fatal(err)
 	}
-	if s.store, err = bolt.Open(filepath.Join(t.TempDir(), "db"), bolt.Options{Now: s.clock.now}); err != nil {
+	if s.store, err = bolt.Open(filepath.Join(t.TempDir(), "db"), bolt.Options{Policy: store.Policy{Now: s.clock.now}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.store.Close() })

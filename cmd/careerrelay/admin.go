@@ -20,22 +20,30 @@ type admin struct {
 	ready    func(context.Context) error // why mail would not be edited or taken now
 	reload   func() error
 	report   func(context.Context) ([]reportRow, error)
+	observed func(context.Context) ([]observed, error)
 	pause    *killSwitch
 }
 
 func (a admin) handler() http.Handler {
+	mux := a.readOnly()
+	mux.HandleFunc("POST /-/reload", a.reloadNow)
+	mux.HandleFunc("GET /report", a.reportNow)
+	mux.HandleFunc("GET /observe", a.observeNow)
+	mux.Handle("POST /-/pause", a.pause)
+	mux.Handle("POST /-/resume", a.pause)
+	// A page in the admin's browser must not be able to reload or read us.
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// readOnly is what listen.metrics serves: what machines elsewhere may know.
+func (a admin) readOnly() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{
 		Registry: a.registry, EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: 5 * time.Second,
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.HandleFunc("POST /-/reload", a.reloadNow)
-	mux.HandleFunc("GET /report", a.reportNow)
-	mux.Handle("POST /-/pause", a.pause)
-	mux.Handle("POST /-/resume", a.pause)
-	// A page in the admin's browser must not be able to reload or read us.
-	return http.NewCrossOriginProtection().Handler(mux)
+	return mux
 }
 
 func (a admin) readyz(w http.ResponseWriter, r *http.Request) {

@@ -15,10 +15,16 @@ const module = "github.com/careerrelay/careerrelay/"
 // allowedImports is the import order of the packages: what each may import of
 // ours, nothing else. Siblings never import each other.
 var allowedImports = map[string][]string{
+	"packaging":       {},
 	"rewrite":         {},
 	"store":           {},
-	"store/bolt":      {"store"},
+	"store/engine":    {"store"},
+	"store/bolt":      {"store", "store/engine"},
+	"store/postgres":  {"store", "store/engine"},
 	"store/storetest": {"store"},
+
+	"store/postgres/postgrestest": {},
+
 	"smtp":            {"rewrite", "store"},
 	"smtp/smtptest":   {},
 	"web":             {"store"},

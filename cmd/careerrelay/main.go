@@ -38,6 +38,7 @@ type commands struct {
 	Explain explainCommand `cmd:"" help:"Say what the relay would do with a mail, why, and show the edit."`
 	Replay  replayCommand  `cmd:"" help:"Decide and edit stored mails without sending anything."`
 	Score   scoreCommand   `cmd:"" help:"Compare verdicts with the labels of a corpus."`
+	Train   trainCommand   `cmd:"" help:"Learn the model of rejections from labelled mails, or measure it on authors left out."`
 	Prove   proveCommand   `cmd:"" help:"Tell whether a mail is another one plus insertions, and nothing else."`
 	Report  reportCommand  `cmd:"" help:"Print counts and credits of each company."`
 	Audit   auditCommand   `cmd:"" help:"Verify ledger, consents and journal, and print the heads of their chains."`
@@ -50,8 +51,13 @@ type commands struct {
 	Introduction introductionCommand `cmd:"" help:"Take an introduction one step further."`
 	Affected     affectedCommand     `cmd:"" help:"Say whose data the store held in a range of time, after a breach."`
 	RotateKeys   rotateCommand       `cmd:"" help:"Bring sealed profiles under a new key."`
+	Export       exportCommand       `cmd:"" help:"Write the people who were handed over, for the agency's register."`
 	Outbox       outboxCommand       `cmd:"" help:"Print what waits for the agency, and send dead letters again."`
 	Token        tokenCommand        `cmd:"" help:"Make a token for the agency's API."`
+
+	Health     healthCommand     `cmd:"" help:"Ask the running relay whether it is well, for supervisors and containers."`
+	Man        manCommand        `cmd:"" help:"Print a page of the manual."`
+	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`
 
 	Hash    hashCommand    `cmd:"" help:"Hash a password (from standard input) for accept.users."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -419,7 +419,7 @@ func TestPurgeCommand(t *testing.T) {
 	config, err := configs.Load(file)
 	must(t, err)
 	past := time.Now().Add(-121 * 24 * time.Hour)
-	db, err := bolt.Open(config.StorePath(), bolt.Options{Now: func() time.Time { return past }})
+	db, err := bolt.Open(config.StorePath(), bolt.Options{Policy: store.Policy{Now: func() time.Time { return past }}})
 	must(t, err)
 	keys := secretsOf(t, config)
 	for i := range 3 {

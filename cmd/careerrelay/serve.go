@@ -207,7 +207,10 @@ func (s *server) serve(l *listeners) {
 	if l.admin != nil {
 		s.serveHTTP("admin", l.admin, s.admin().handler())
 	}
-	s.serveAgency()
+	if l.metrics != nil {
+		s.serveHTTP("metrics", l.metrics, s.admin().readOnly())
+	}
+	s.serveAgency(l.agency)
 	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
 	s.serveHTTP("pages", l.web, s.front())
 	hup := make(chan os.Signal, 1)
@@ -321,7 +324,11 @@ func (s *server) companyIDs() []string {
 }
 
 func (s *server) admin() admin {
-	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report, pause: s.pause}
+	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report, observed: s.observed, pause: s.pause}
+}
+
+func (s *server) observed(ctx context.Context) ([]observed, error) {
+	return observedOf(ctx, s.store, s.reloader.companies(), "")
 }
 
 // ready tells why mail would not be taken, or not be edited, now.

@@ -13,11 +13,11 @@ import (
 // relay and for every command that opens the store itself.
 func storeOptions(c *configs.Config, log *slog.Logger) bolt.Options {
 	ratios := *ratiosOf(c)
-	return bolt.Options{
+	return bolt.Options{Logger: log, Policy: store.Policy{
 		Ratio: c.Ratio, RatioOf: func(company string) int { return ratios[company] },
 		LinkLife: time.Duration(c.LinkLife), Cooling: time.Duration(c.CoolingOff), Attribution: store.Attribution(c.Attribution),
-		Outbox: c.Agency.Webhook.URL.Host != "", Logger: log,
-	}
+		Outbox: c.Agency.Webhook.URL.Host != "",
+	}}
 }
 
 // ratiosOf are the ratios of companies that have their own.

@@ -24,7 +24,7 @@ func StartHaraka(t testing.TB, port string) string {
 	for name, text := range map[string]string{
 		"smtp.ini": "listen=" + addr + "\nnodes=0\n", "plugins": "relay\nqueue/smtp_forward\n", "relay.ini": "[relay]\nacl=true\n",
 		"relay_acl_allow": "127.0.0.1/32\n", "smtp_forward.ini": "host=127.0.0.1\nport=" + port + "\n", "databytes": "100000000\n",
-		"me": "haraka.example\n", "connection.ini": "[main]\n[max]\nbytes=100000000\n[haproxy]\n[headers]\n[message]\ngreeting=Haraka\nhelo=Haraka\nclose=bye\n", "loglevel": "ERROR\n", "log.ini": "[main]\nlevel=ERROR\n",
+		"me": "haraka.example\n", "connection.ini": "[main]\n[max]\nbytes=100000000\n[haproxy]\n[headers]\n[uuid]\nbanner_chars=6\n[message]\ngreeting[]=Haraka\nhelo=Haraka\nclose=bye\n", "loglevel": "ERROR\n", "log.ini": "[main]\nlevel=ERROR\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "config", name), []byte(text), 0o644); err != nil {
 			t.Fatalf("write %s: %v", name, err)

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/careerrelay/careerrelay/store"
+	"github.com/careerrelay/careerrelay/store/engine"
 	"go.etcd.io/bbolt"
 )
 
@@ -67,6 +69,14 @@ func edit[T any](t *testing.T, tx *txn, bucket, key []byte, change func(*T)) {
 	}
 }
 
+func editRow(t *testing.T, tx *txn, id string, change func(*engine.Row)) {
+	t.Helper()
+	r, err := tx.Row(id)
+	must(t, err)
+	change(r)
+	must(t, tx.PutRow(r))
+}
+
 func TestAuditFindsTampering(t *testing.T) {
 	entry := func(n int64) []byte { return seqKey("c", n) }
 	firstRow := func(tx *txn) []byte { k, _ := tx.tx.Bucket(bucketReferrals).Cursor().First(); return bytes.Clone(k) }
@@ -97,10 +107,10 @@ func TestAuditFindsTampering(t *testing.T) {
 		}, "was changed"},
 		{"a consent deleted", func(t *testing.T, tx *txn) { must(t, tx.delete(bucketConsents, entry(21))) }, "consent records"},
 		{"a row that does not count", func(t *testing.T, tx *txn) {
-			edit(t, tx, bucketReferrals, firstRow(tx), func(r *referralRecord) { r.Counted = false })
+			editRow(t, tx, hex.EncodeToString(firstRow(tx)), func(r *engine.Row) { r.Counted = false })
 		}, "its row does not"},
 		{"a row moved to another line", func(t *testing.T, tx *txn) {
-			edit(t, tx, bucketReferrals, firstRow(tx), func(r *referralRecord) { r.Entry = 2 })
+			editRow(t, tx, hex.EncodeToString(firstRow(tx)), func(r *engine.Row) { r.Entry = 2 })
 		}, "the ledger does not say so"},
 		{"a row deleted", func(t *testing.T, tx *txn) { must(t, tx.delete(bucketReferrals, firstRow(tx))) }, "no such referral"},
 		{"a link deleted", func(t *testing.T, tx *txn) {
@@ -114,12 +124,12 @@ func TestAuditFindsTampering(t *testing.T) {
 			edit(t, tx, bucketCompanies, []byte("c"), func(c *companyRecord) { c.Book.Fallen = -1 })
 		}, "fallen credits"},
 		{"a note changed", func(t *testing.T, tx *txn) {
-			edit(t, tx, bucketJournal, noteKey(2), func(n *store.Note) { n.Actor = "nobody" })
+			edit(t, tx, bucketJournal, numbered("", 2), func(n *store.Note) { n.Actor = "nobody" })
 		}, "journal, line 2: was changed"},
 		{"a note changed and hashed anew", func(t *testing.T, tx *txn) {
-			edit(t, tx, bucketJournal, noteKey(2), func(n *store.Note) { n.Actor = "nobody"; n.Hash = n.Sum() })
+			edit(t, tx, bucketJournal, numbered("", 2), func(n *store.Note) { n.Actor = "nobody"; n.Hash = n.Sum() })
 		}, "journal, line 3: does not carry"},
-		{"the last note deleted", func(t *testing.T, tx *txn) { must(t, tx.delete(bucketJournal, noteKey(3))) }, "says 3 lines, there are 2"},
+		{"the last note deleted", func(t *testing.T, tx *txn) { must(t, tx.delete(bucketJournal, numbered("", 3))) }, "says 3 lines, there are 2"},
 		{"a bit flipped", func(t *testing.T, tx *txn) {
 			b := tx.tx.Bucket(bucketLedger)
 			v := bytes.Clone(b.Get(entry(7)))
@@ -165,7 +175,7 @@ func TestNothingReadableAtRest(t *testing.T) {
 	sealer, err := store.NewSealer([]byte("canary key of thirty-two bytes.."))
 	must(t, err)
 	path := dbPath(t)
-	s, err := Open(path, Options{Outbox: true, Attribution: store.FirstCompany})
+	s, err := Open(path, Options{Policy: store.Policy{Outbox: true, Attribution: store.FirstCompany}})
 	must(t, err)
 	token := keys.Token("c", messageID, address)
 	r, err := s.Offer(t.Context(), store.Offer{Key: keys.Key("c", messageID, address), Token: token, Company: "c",

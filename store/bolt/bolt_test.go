@@ -11,8 +11,8 @@ import (
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, place string, o storetest.Options) store.Full {
-		s, err := bolt.Open(filepath.Join(place, "store.db"), bolt.Options{
-			Now: o.Now, Ratio: o.Ratio, RatioOf: func(c string) int { return o.Ratios[c] }, Attribution: o.Attribution, Outbox: o.Outbox})
+		s, err := bolt.Open(filepath.Join(place, "store.db"), bolt.Options{Policy: store.Policy{
+			Now: o.Now, Ratio: o.Ratio, RatioOf: func(c string) int { return o.Ratios[c] }, Attribution: o.Attribution, Outbox: o.Outbox}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,24 +9,25 @@ import (
 	"time"
 
 	"github.com/careerrelay/careerrelay/store"
+	"github.com/careerrelay/careerrelay/store/engine"
 	"go.etcd.io/bbolt"
 )
 
 // The buckets of format 3; docs/store.md describes keys and values.
 var (
 	bucketMeta       = []byte("meta")       // "identity" → identity, "ping" → time, "trail" → store.Trail
-	bucketReferrals  = []byte("referrals")  // referral id → referralRecord
+	bucketReferrals  = []byte("referrals")  // referral id → engine.EncodeRow
 	bucketLinks      = []byte("links")      // SHA-256 of a token → referral id
 	bucketPersons    = []byte("persons")    // company, mode, person → personRecord
 	bucketSuppressed = []byte("suppressed") // company, person → time of the opt-out
 	bucketCompanies  = []byte("companies")  // company → companyRecord
-	bucketMonths     = []byte("months")     // company, month, rule → counters
+	bucketMonths     = []byte("months")     // company, month, rule → engine.Counters
 	bucketLedger     = []byte("ledger")     // company, seq → store.Entry
 	bucketConsents   = []byte("consents")   // company, seq → store.Record
 	bucketIntros     = []byte("intros")     // company, number → store.Introduction
 	bucketCandidates = []byte("candidates") // candidate hash → id of the referral that counts (first_company)
 	bucketOutbox     = []byte("outbox")     // number → store.Delivery
-	bucketHeld       = []byte("held")       // SHA-256 of a code → heldRecord
+	bucketHeld       = []byte("held")       // SHA-256 of a code → engine.EncodeHeld
 	bucketJournal    = []byte("journal")    // number → store.Note
 	bucketPaces      = []byte("paces")      // company, slot → store.Pace
 
@@ -41,115 +42,6 @@ var appendOnly = map[string]bool{string(bucketReferrals): true, string(bucketJou
 
 const sep = "\x00"
 
-// micros is a time on disk: microseconds since 1970, 0 for the zero time.
-type micros int64
-
-func toMicros(t time.Time) micros {
-	if t.IsZero() {
-		return 0
-	}
-	return micros(t.UnixMicro())
-}
-
-func (m micros) time() time.Time {
-	if m == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(int64(m)).UTC()
-}
-
-// referralRecord is a store.Referral on disk. Short names: they are repeated in
-// every record.
-type referralRecord struct {
-	Company   string           `json:"c"`
-	Person    store.PersonHash `json:"p,omitempty"`
-	Kind      string           `json:"k,omitempty"`
-	Rule      string           `json:"r,omitempty"`
-	Language  string           `json:"l,omitempty"`
-	Stage     string           `json:"g,omitempty"`
-	State     store.State      `json:"s"`
-	Test      bool             `json:"t,omitempty"`
-	Counted   bool             `json:"n,omitempty"`
-	OptedOut  bool             `json:"o,omitempty"`
-	OfferedAt micros           `json:"at"`
-	SentAt    micros           `json:"st,omitempty"`
-	OptedInAt micros           `json:"it,omitempty"`
-	Human     int              `json:"h,omitempty"`
-	Machine   int              `json:"m,omitempty"`
-	Consent   *consentRecord   `json:"y,omitempty"`
-	Links     []linkRecord     `json:"w,omitempty"`
-
-	WithdrawnAt  micros            `json:"wt,omitempty"`
-	HandedOverAt micros            `json:"ht,omitempty"`
-	Agency       store.AgencyState `json:"a,omitempty"`
-	AgencyAt     micros            `json:"aa,omitempty"`
-	Entry        int64             `json:"e,omitempty"`
-}
-
-// linkRecord is one message that carried a link to this referral. There is more
-// than one when a later message took the referral over; see Reoffer.
-type linkRecord struct {
-	Key  string `json:"k"`
-	Hash []byte `json:"h"` // SHA-256 of the token
-	Void bool   `json:"v,omitempty"`
-}
-
-type consentRecord struct {
-	TextID     string `json:"i,omitempty"`
-	TextSHA256 string `json:"d,omitempty"`
-	Locale     string `json:"l,omitempty"`
-	At         micros `json:"at"`
-	Method     string `json:"m,omitempty"`
-	TellBack   bool   `json:"b,omitempty"`
-	JobNews    bool   `json:"c,omitempty"`
-	Profile    []byte `json:"p,omitempty"`
-
-	Candidate store.PersonHash `json:"x,omitempty"`
-}
-
-// row is a referral with its links, as the transactions work on it.
-type row struct {
-	store.Referral
-	links []linkRecord
-	entry int64 // number of the ledger entry that counts it, 0 for none
-}
-
-func (r *row) record() referralRecord {
-	return referralRecord{
-		Company: r.Company, Person: r.Person, Kind: r.Kind, Rule: r.Rule, Language: r.Language, Stage: r.Stage,
-		State: r.State, Test: r.Test, Counted: r.Counted, OptedOut: r.OptedOut,
-		OfferedAt: toMicros(r.OfferedAt), SentAt: toMicros(r.SentAt), OptedInAt: toMicros(r.OptedInAt),
-		Human: r.Human, Machine: r.Machine, Consent: toConsentRecord(r.Consent), Links: r.links,
-		WithdrawnAt: toMicros(r.WithdrawnAt), HandedOverAt: toMicros(r.HandedOverAt), Agency: r.Agency, AgencyAt: toMicros(r.AgencyAt), Entry: r.entry,
-	}
-}
-
-func (d *referralRecord) row(id string) *row {
-	return &row{links: d.Links, entry: d.Entry, Referral: store.Referral{
-		ID: id, Company: d.Company, Person: d.Person, Kind: d.Kind, Rule: d.Rule, Language: d.Language, Stage: d.Stage,
-		State: d.State, Test: d.Test, Counted: d.Counted, OptedOut: d.OptedOut,
-		OfferedAt: d.OfferedAt.time(), SentAt: d.SentAt.time(), OptedInAt: d.OptedInAt.time(),
-		Human: d.Human, Machine: d.Machine, Consent: d.Consent.consent(),
-		WithdrawnAt: d.WithdrawnAt.time(), HandedOverAt: d.HandedOverAt.time(), Agency: d.Agency, AgencyAt: d.AgencyAt.time(),
-	}}
-}
-
-func toConsentRecord(c *store.Consent) *consentRecord {
-	if c == nil {
-		return nil
-	}
-	return &consentRecord{TextID: c.TextID, TextSHA256: c.TextSHA256, Locale: c.Locale, At: toMicros(c.At),
-		Method: c.Method, TellBack: c.TellBack, JobNews: c.JobNews, Profile: c.Profile, Candidate: c.Candidate}
-}
-
-func (d *consentRecord) consent() *store.Consent {
-	if d == nil {
-		return nil
-	}
-	return &store.Consent{TextID: d.TextID, TextSHA256: d.TextSHA256, Locale: d.Locale, At: d.At.time(),
-		Method: d.Method, TellBack: d.TellBack, JobNews: d.JobNews, Profile: d.Profile, Candidate: d.Candidate}
-}
-
 // personRecord leads from a person of a company to the one referral, or says
 // that there was one and the person had it erased.
 type personRecord struct {
@@ -158,71 +50,15 @@ type personRecord struct {
 	Counted bool   `json:"n,omitempty"` // an erased referral of this person counts already
 }
 
-// heldRecord is a store.Held on disk.
-type heldRecord struct {
-	Referral string         `json:"r"`
-	Consent  *consentRecord `json:"c,omitempty"` // nil once released
-	Until    micros         `json:"u"`
-}
-
 // companyRecord holds a company's totals.
 type companyRecord struct {
-	Counters counters   `json:"n"`
-	Book     store.Book `json:"b"`
-}
-
-func (c *companyRecord) counts(company string) store.Counts {
-	return c.Counters.counts(company, c.Book.Tally())
-}
-
-// counters are sums of events, test mode left out. They are store.Counts without
-// the balance, which only the book gives.
-type counters struct {
-	Seen          int64 `json:"seen,omitempty"`
-	Matched       int64 `json:"match,omitempty"`
-	Near          int64 `json:"near,omitempty"`
-	Inserted      int64 `json:"ins,omitempty"`
-	Sent          int64 `json:"sent,omitempty"`
-	OpenedHuman   int64 `json:"human,omitempty"`
-	OpenedMachine int64 `json:"mach,omitempty"`
-	OptedIn       int64 `json:"in,omitempty"`
-	OptedOut      int64 `json:"out,omitempty"`
-	Withdrawn     int64 `json:"wdr,omitempty"`
-	HandedOver    int64 `json:"hand,omitempty"`
-	Introduced    int64 `json:"intro,omitempty"`
-	Hired         int64 `json:"hired,omitempty"`
-	Purged        int64 `json:"purge,omitempty"`
-}
-
-func (c *counters) add(d counters) {
-	c.Seen += d.Seen
-	c.Matched += d.Matched
-	c.Near += d.Near
-	c.Inserted += d.Inserted
-	c.Sent += d.Sent
-	c.OpenedHuman += d.OpenedHuman
-	c.OpenedMachine += d.OpenedMachine
-	c.OptedIn += d.OptedIn
-	c.OptedOut += d.OptedOut
-	c.Withdrawn += d.Withdrawn
-	c.HandedOver += d.HandedOver
-	c.Introduced += d.Introduced
-	c.Hired += d.Hired
-	c.Purged += d.Purged
-}
-
-func (c counters) counts(company string, balance store.Credits) store.Counts {
-	return store.Counts{
-		Company: company, Traffic: store.Traffic{Seen: c.Seen, Matched: c.Matched, Near: c.Near, Inserted: c.Inserted},
-		Sent: c.Sent, OpenedHuman: c.OpenedHuman, OpenedMachine: c.OpenedMachine,
-		OptedIn: c.OptedIn, OptedOut: c.OptedOut, Withdrawn: c.Withdrawn, HandedOver: c.HandedOver,
-		Introduced: c.Introduced, Hired: c.Hired, Purged: c.Purged, Credits: balance,
-	}
+	Counters engine.Counters `json:"n"`
+	Book     store.Book      `json:"b"`
 }
 
 // seqKey is the key of a chained entry: company, 0, big-endian number.
 func seqKey(company string, seq int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte(company+sep), uint64(seq))
+	return numbered(company+sep, seq)
 }
 
 func personKey(company string, test bool, p store.PersonHash) []byte {
@@ -342,9 +178,7 @@ func (t *txn) scan(bucket, prefix []byte, f func(key, content []byte) error) err
 	return nil
 }
 
-func damaged(format string, args ...any) error {
-	return fmt.Errorf("database is damaged: "+format+": %w", append(args, store.ErrUnavailable)...)
-}
+func damaged(format string, args ...any) error { return engine.Damaged(format, args...) }
 
 func idBytes(id string) ([]byte, error) {
 	b, err := hex.DecodeString(id)

@@ -34,7 +34,7 @@ func TestKeptFormats(t *testing.T) {
 		t.Run(fmt.Sprint(format), func(t *testing.T) {
 			path := dbPath(t)
 			writeFile(t, path, gunzip(t, readFile(t, keptPath(format))))
-			s := openTest(t, path, Options{Now: func() time.Time { return keptAt.Add(24 * time.Hour) }, Outbox: true})
+			s := openTest(t, path, Options{Policy: store.Policy{Now: func() time.Time { return keptAt.Add(24 * time.Hour) }, Outbox: true}})
 			checkKept(t, s)
 		})
 	}
@@ -43,7 +43,7 @@ func TestKeptFormats(t *testing.T) {
 // makeKept writes a file with something in every bucket.
 func makeKept(t *testing.T) {
 	path := dbPath(t)
-	s, err := Open(path, Options{Now: func() time.Time { return keptAt }, Outbox: true, Attribution: store.FirstCompany})
+	s, err := Open(path, Options{Policy: store.Policy{Now: func() time.Time { return keptAt }, Outbox: true, Attribution: store.FirstCompany}})
 	must(t, err)
 	var ids []string
 	for i := range 12 {
@@ -158,7 +158,7 @@ func gunzip(t *testing.T, b []byte) []byte {
 // TestUpgradeTo2: the credits that fell before format 2 are counted.
 func TestUpgradeTo2(t *testing.T) {
 	path := dbPath(t)
-	s, err := Open(path, Options{Ratio: 2})
+	s, err := Open(path, Options{Policy: store.Policy{Ratio: 2}})
 	must(t, err)
 	var ids []string
 	for i := range 5 {
@@ -179,7 +179,7 @@ func TestUpgradeTo2(t *testing.T) {
 	}))
 	must(t, s.Close())
 	setFormat(t, path, 1)
-	s = openTest(t, path, Options{Ratio: 2})
+	s = openTest(t, path, Options{Policy: store.Policy{Ratio: 2}})
 	if got, err := s.Credits(t.Context(), "c"); err != nil || got != want || got.Earned != 2 {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}

@@ -38,7 +38,7 @@ func toFormat2(t *txn) error {
 		}
 		err = t.withCompany(company, func(c *companyRecord) error {
 			c.Book.Fallen = 0
-			return scanFrom(t, bucketLedger, company, 0, func(e store.Entry) error {
+			return scanFrom(t, bucketLedger, company+sep, 0, func(e store.Entry) error {
 				if e.Kind == store.EntryUnearn {
 					c.Book.Fallen++
 				}

@@ -26,6 +26,7 @@
 package bolt
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -42,6 +43,7 @@ import (
 	"time"
 
 	"github.com/careerrelay/careerrelay/store"
+	"github.com/careerrelay/careerrelay/store/engine"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -59,36 +61,14 @@ var (
 
 // Options of a store. The zero value has sensible defaults.
 type Options struct {
-	Now      func() time.Time         // time.Now
-	Ratio    int                      // counted referrals per credit; store.DefaultRatio
-	RatioOf  func(company string) int // companies that have another; nil or 0 for Ratio. Called while others wait
-	LinkLife time.Duration            // how long an unused link works; store.DefaultLinkLife
-	Cooling  time.Duration            // withdrawal within it reverses the count; store.DefaultCooling
-	Outbox   bool                     // put events for the agency into the outbox
-	Logger   *slog.Logger             // discards
-
-	Attribution store.Attribution // store.Each
-
+	store.Policy
+	Logger  *slog.Logger  // discards
 	Timeout time.Duration // wait for another process to let go of the file; 2 s
 	MaxSize int64         // bytes in use, at which commits fail; the file is up to 16 MiB larger. 0: no limit
 }
 
 func (o Options) withDefaults() Options {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Ratio < 1 {
-		o.Ratio = store.DefaultRatio
-	}
-	if o.LinkLife <= 0 {
-		o.LinkLife = store.DefaultLinkLife
-	}
-	if o.Cooling <= 0 {
-		o.Cooling = store.DefaultCooling
-	}
-	if o.Attribution == "" {
-		o.Attribution = store.Each
-	}
+	o.Policy = o.Policy.WithDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -98,24 +78,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// ratio is the number of counted referrals per credit of a company.
-func (s *Store) ratio(company string) int {
-	if s.opt.RatioOf != nil {
-		if r := s.opt.RatioOf(company); r > 0 {
-			return r
-		}
-	}
-	return s.opt.Ratio
-}
-
 // Store is a store.Store in a bbolt file. Safe for concurrent use.
 type Store struct {
+	*engine.Engine
 	path   string
 	db     *bbolt.DB
 	file   *os.File // db's own; see Close
 	opt    Options
 	log    *slog.Logger
-	ids    store.IDs
 	opened time.Time // base of retryAt, monotonic
 
 	writes  chan *write
@@ -130,6 +100,19 @@ type Store struct {
 
 var _ store.Full = (*Store)(nil)
 
+// database runs the engine's transactions.
+type database struct{ s *Store }
+
+// Read implements engine.DB.
+func (d database) Read(ctx context.Context, do func(engine.Tx) error) error {
+	return d.s.view(ctx, func(t *txn) error { return do(t) })
+}
+
+// Write implements engine.DB.
+func (d database) Write(ctx context.Context, do func(engine.Tx) error) error {
+	return d.s.update(ctx, func(t *txn) error { return do(t) })
+}
+
 // identity is what the file and its companion FILE.id hold.
 type identity struct {
 	Format  int    `json:"format"`
@@ -137,16 +120,37 @@ type identity struct {
 	Created string `json:"created"` // RFC 3339, UTC
 }
 
+var keyPing = []byte("ping")
+
+// Ping implements store.Store with a real commit: a full disk or a folder that
+// turned read-only shows nowhere else.
+func (s *Store) Ping(ctx context.Context) error {
+	err := s.update(ctx, func(t *txn) error {
+		return t.save(bucketMeta, keyPing, engine.ToMicros(store.Clock(s.opt.Now())))
+	})
+	if err != nil {
+		return fmt.Errorf("ping store: %w", err)
+	}
+	return nil
+}
+
 // Open opens the database at path, or creates it when there was none.
 func Open(path string, o Options) (*Store, error) {
-	s := &Store{path: path, opt: o.withDefaults(), opened: time.Now(),
-		writes: make(chan *write, maxGroup), stopped: make(chan struct{})}
-	s.log = s.opt.Logger
+	s := newStore(path, o)
 	if err := s.open(migrations); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
 	go s.writer()
 	return s, nil
+}
+
+func newStore(path string, o Options) *Store {
+	o = o.withDefaults()
+	s := &Store{path: path, opt: o, log: o.Logger, opened: time.Now(),
+		writes: make(chan *write, maxGroup), stopped: make(chan struct{})}
+	// A transaction that wrote nothing is committed here, too.
+	s.Engine = engine.New(database{s}, engine.Options{Policy: o.Policy, LookFirst: true})
+	return s
 }
 
 func (s *Store) open(steps []migration) error {
@@ -183,7 +187,7 @@ func (s *Store) continueIDs() error {
 			return damaged("bucket %s is missing", bucketReferrals)
 		}
 		last, _ := b.Cursor().Last()
-		s.ids.After(hex.EncodeToString(last))
+		s.After(hex.EncodeToString(last))
 		return nil
 	})
 }

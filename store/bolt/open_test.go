@@ -234,8 +234,7 @@ func TestMigration(t *testing.T) {
 
 func migrateOnce(t *testing.T, path string, steps ...migration) error {
 	t.Helper()
-	s := &Store{path: path, opt: Options{}.withDefaults()}
-	s.log = s.opt.Logger
+	s := newStore(path, Options{})
 	if err := s.open(steps); err != nil {
 		return err
 	}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestHealth asks a running relay and one that is not there.
+func TestHealth(t *testing.T) {
+	s := newRelay(t).serve(t)
+	for _, args := range [][]string{{"health"}, {"health", "--ready"}} {
+		got := inProcess(t, "", append(args, "--config", s.file)...)
+		if got.code != 0 || got.stdout != "ok\n" || got.stderr != "" {
+			t.Errorf("%q = %+v", args, got)
+		}
+	}
+	s.end(t)
+	got := inProcess(t, "", "health", "--config", s.file)
+	if got.code != 1 || !strings.Contains(got.stderr, "connection refused") {
+		t.Errorf("health of a stopped relay = %+v", got)
+	}
+	s.write(t, strings.Replace(s.text(), "  admin:", "  # admin:", 1))
+	got = inProcess(t, "", "health", "--config", s.file)
+	if got.code != 1 || !strings.Contains(got.stderr, "set listen.admin") {
+		t.Errorf("health without an admin listener = %+v", got)
+	}
+}
+
+// TestMetricsListener: metrics and health are there, and nothing that acts or
+// tells more.
+func TestMetricsListener(t *testing.T) {
+	r := newRelay(t)
+	address := freeAddress(t)
+	r.write(t, strings.Replace(r.text(), "  admin:", "  metrics: "+address+"\n  admin:", 1))
+	r.serve(t)
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/report": 404, "/debug/pprof/": 404, "/": 404} {
+		if code, body := answer(t)(http.Get("http://" + address + path)); code != want {
+			t.Errorf("GET %s = %d %s, want %d", path, code, body, want)
+		}
+	}
+	if code, _ := answer(t)(http.Post("http://"+address+"/-/reload", "", nil)); code != http.StatusNotFound {
+		t.Errorf("POST reload = %d, want 404", code)
+	}
+}
