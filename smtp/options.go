@@ -20,6 +20,7 @@ type Referrals interface {
 	Void(ctx context.Context, t store.Token) error
 	Add(ctx context.Context, company, rule string, d store.Traffic) error
 	store.Paces
+	store.Copies
 }
 
 // Mode says how much the relay does for a company.
@@ -86,6 +87,7 @@ type Company struct {
 	ID          string
 	Domains     []string
 	Networks    []netip.Prefix // clients that may send without a password
+	OwnSenders  bool           // without a login only senders at Domains, and the null path
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
 	// PassAuth hands logins on to Upstream, which decides about them; each such client

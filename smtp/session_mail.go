@@ -136,10 +136,18 @@ func (s *session) sender(from command) (login, error) {
 	if err != nil {
 		return login{}, err
 	}
-	if u := who.user; u != nil && len(u.Domains) > 0 && from.path != "<>" && !inDomains(u.Domains, from.domain) {
+	if from.path != "<>" && !who.mayBe(from.domain) {
 		return login{}, errNotOwnSender
 	}
 	return who, nil
+}
+
+// mayBe tells whether the client may send from a domain.
+func (l login) mayBe(domain string) bool {
+	if l.user != nil {
+		return len(l.user.Domains) == 0 || inDomains(l.user.Domains, domain)
+	}
+	return !l.company.OwnSenders || l.company.owns(domain)
 }
 
 // rcptTo hands one recipient to the upstream, whose answer is the answer.
@@ -220,6 +228,7 @@ var (
 		"ENVID":       {"DSN", nil},
 		"BY":          {"DELIVERBY", nil},
 		"MT-PRIORITY": {"MT-PRIORITY", nil},
+		"REQUIRETLS":  {"REQUIRETLS", checkNoValue},
 		// RFC 4954, section 5. A mail system in front of us may have logged its
 		// client in: the word goes on, whether we offer logins ourselves or not.
 		"AUTH": {"", nil},

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/careerrelay/careerrelay/configs"
@@ -24,6 +27,9 @@ type checkCommand struct {
 func (c *checkCommand) Run(t *terminal) error {
 	config, err := loadConfig(t, c.File)
 	if err != nil {
+		return err
+	}
+	if err := checkPostgres(config); err != nil {
 		return err
 	}
 	if c.DNS {
@@ -41,26 +47,41 @@ func (c *checkCommand) Run(t *terminal) error {
 func checkDKIM(t *terminal, config *configs.Config, lookup func(context.Context, string) ([]string, error)) error {
 	wrong := 0
 	for i := range config.Companies {
-		for _, k := range signingKeys(&config.Companies[i]) {
-			records, err := lookup(t.ctx, k.Name())
-			if err == nil {
-				err = k.Published(records)
+		for _, found := range publishedKeys(t.ctx, &config.Companies[i], lookup) {
+			if found.err != nil {
+				wrong++
+				fmt.Fprintf(t.stderr, "%s: %v\n  publish this TXT record: %s\n", found.name, found.err, found.record)
 			}
-			if err == nil {
-				continue
-			}
-			wrong++
-			record, recordErr := k.Record()
-			if recordErr != nil {
-				return recordErr
-			}
-			fmt.Fprintf(t.stderr, "%s: %v\n  publish this TXT record: %s\n", k.Name(), err, record)
 		}
 	}
 	if wrong > 0 {
 		return fmt.Errorf("%s not published as the relay signs", count(wrong, "DKIM key is", "DKIM keys are"))
 	}
 	return nil
+}
+
+// publishedKey is a key that signs mail, as the DNS has it.
+type publishedKey struct {
+	name   string // of the record
+	record string // as it should be
+	err    error  // nil: it is so
+}
+
+// publishedKeys looks up the DKIM keys of a company.
+func publishedKeys(ctx context.Context, c *configs.Company, lookup func(context.Context, string) ([]string, error)) []publishedKey {
+	var all []publishedKey
+	for _, k := range signingKeys(c) {
+		found := publishedKey{name: k.Name()}
+		var records []string
+		if found.record, found.err = k.Record(); found.err == nil {
+			records, found.err = lookup(ctx, k.Name())
+		}
+		if found.err == nil {
+			found.err = k.Published(records)
+		}
+		all = append(all, found)
+	}
+	return all
 }
 
 // loadConfig loads a configuration and prints every problem; warnings do not fail.
@@ -110,10 +131,12 @@ func (c sampleCommand) Run(t *terminal) error {
 	return err
 }
 
-// hashCommand makes the hash of a password for accept.users.
-type hashCommand struct{}
+// hashCommand makes the hash of a password.
+type hashCommand struct {
+	Dashboard bool `help:"For dashboard.users: argon2id, which costs a guesser memory, too. Without it the hash is for accept.users."`
+}
 
-func (hashCommand) Run(t *terminal) error {
+func (c hashCommand) Run(t *terminal) error {
 	line, err := bufio.NewReader(t.stdin).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read password: %w", err)
@@ -122,12 +145,27 @@ func (hashCommand) Run(t *terminal) error {
 	if password == "" {
 		return errors.New("no password: write it to standard input, as one line")
 	}
+	if c.Dashboard {
+		fmt.Fprintln(t.stdout, argonHash(password))
+		return nil
+	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
 	if err != nil {
 		return fmt.Errorf("hash password: %w", err)
 	}
 	fmt.Fprintf(t.stdout, "%s\n", hash)
 	return nil
+}
+
+// argonHash is the argon2id hash of a password, with the second recommended
+// parameters of RFC 9106, section 4: 64 MiB, three passes.
+func argonHash(password string) string {
+	const memory, passes, lanes = 64 << 10, 3, 4
+	var salt [16]byte
+	rand.Read(salt[:]) // never fails (crypto/rand)
+	key := argon2.IDKey([]byte(password), salt[:], passes, memory, lanes, 32)
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes, b64(salt[:]), b64(key))
 }
 
 // versionCommand prints what was built, from what, with what.

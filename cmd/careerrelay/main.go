@@ -51,8 +51,13 @@ type commands struct {
 	Introduction introductionCommand `cmd:"" help:"Take an introduction one step further."`
 	Affected     affectedCommand     `cmd:"" help:"Say whose data the store held in a range of time, after a breach."`
 	RotateKeys   rotateCommand       `cmd:"" help:"Bring sealed profiles under a new key."`
+	Export       exportCommand       `cmd:"" help:"Write the people who were handed over, for the agency's register."`
 	Outbox       outboxCommand       `cmd:"" help:"Print what waits for the agency, and send dead letters again."`
 	Token        tokenCommand        `cmd:"" help:"Make a token for the agency's API."`
+
+	Backup       backupCommand       `cmd:"" help:"Write all that the store holds into a file, while the relay runs."`
+	Restore      restoreCommand      `cmd:"" help:"Fill an empty store from a backup, and verify it."`
+	MigrateStore migrateStoreCommand `cmd:"" help:"Move everything from one database to another, and compare them."`
 
 	Health     healthCommand     `cmd:"" help:"Ask the running relay whether it is well, for supervisors and containers."`
 	Man        manCommand        `cmd:"" help:"Print a page of the manual."`
