@@ -276,30 +276,34 @@ func (b *tab) as(l look) {
 	}))
 }
 
+// checkLooks checks the page that is open in every look.
+func (b *tab) checkLooks(t *testing.T, name string) {
+	t.Helper()
+	for _, l := range looks {
+		b.as(l)
+		for _, problem := range eval[[]string](b, audit) {
+			t.Errorf("%s, %s: %s", name, l.name, problem)
+		}
+		if dir := os.Getenv("SCREENSHOTS"); dir != "" {
+			picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name+"-"+l.name+".png"), picture, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestBrowserAccessible checks every page in every look. With the environment
 // variable SCREENSHOTS naming a folder, it also leaves pictures for people.
 func TestBrowserAccessible(t *testing.T) {
 	b := browse(t)
-	check := func(name string) {
-		t.Helper()
-		for _, l := range looks {
-			b.as(l)
-			for _, problem := range eval[[]string](b, audit) {
-				t.Errorf("%s, %s: %s", name, l.name, problem)
-			}
-			if dir := os.Getenv("SCREENSHOTS"); dir != "" {
-				picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(dir, name+"-"+l.name+".png"), picture, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	}
+	check := func(name string) { t.Helper(); b.checkLooks(t, name) }
 	for name, path := range map[string]string{"home": "/", "about": "/about", "guide": "/guide", "landing": b.path(), "landing-en": "/en" + b.path(),
-		"stop": b.path() + "/stop", "unknown": "/r/none", "ask": "/c/c"} {
+		"stop": b.path() + "/stop", "unknown": "/r/none", "ask": "/c/c", "ask-leaver": "/c/c/leaver",
+		"leaver": "/r/" + string(b.leaver()), "forgotten": "/r/" + string(store.NewToken()) + "/stop", "forgotten-en": "/en/stop"} {
 		b.open(path)
 		check(name)
 	}
