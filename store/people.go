@@ -284,4 +284,6 @@ type Full interface {
 	Keeper
 	Journal
 	Paces
+	Dumper
+	Copies
 }

@@ -18,6 +18,7 @@ type listeners struct {
 	admin   net.Listener // nil: not configured
 	metrics net.Listener // nil: not configured
 	agency  net.Listener // nil: not configured
+	desk    net.Listener // of the dashboard; nil: not configured
 }
 
 // door is a socket that takes mail.
@@ -55,6 +56,9 @@ func (l *listeners) open(c configs.Listen, inherited sockets) error {
 	}
 	if c.Metrics != "" && err == nil {
 		l.metrics, err = listen("listen.metrics", c.Metrics)
+	}
+	if c.Dashboard != "" && err == nil {
+		l.desk, err = listen("listen.dashboard", c.Dashboard)
 	}
 	return err
 }
@@ -95,7 +99,7 @@ func (l *listeners) close() error {
 	for _, d := range l.smtp {
 		all = append(all, d.Close())
 	}
-	for _, one := range []net.Listener{l.web, l.admin, l.metrics, l.agency} {
+	for _, one := range []net.Listener{l.web, l.admin, l.metrics, l.agency, l.desk} {
 		if one != nil {
 			all = append(all, one.Close())
 		}

@@ -20,9 +20,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/careerrelay/careerrelay/configs"
+	"github.com/careerrelay/careerrelay/dashboard"
 	"github.com/careerrelay/careerrelay/smtp"
 	"github.com/careerrelay/careerrelay/store"
-	"github.com/careerrelay/careerrelay/store/bolt"
 	"github.com/careerrelay/careerrelay/web"
 )
 
@@ -67,7 +67,11 @@ type server struct {
 	pageKey   []byte
 	upstreams upstreams // of the current configuration; changed by open and apply alone
 	extra     []mount
-	store     *bolt.Store
+	recent    *recentLog
+	begun     time.Time
+	alarms    *alarmBoard
+	desk      *dashboard.Dashboard // nil: not configured
+	store     store.Full
 	proxy     *smtp.Proxy
 	reloader  *reloader
 	pause     *killSwitch
@@ -97,7 +101,9 @@ func (s *server) front() http.Handler {
 // start opens the store and runs the relay on the listeners. If it fails, it
 // stops what it started; the listeners stay the caller's.
 func start(config *configs.Config, l *listeners, log *slog.Logger, extra ...mount) (*server, error) {
-	s := &server{extra: extra, life: newLife(log), config: config, registry: prometheus.NewRegistry()}
+	recent := newRecentLog(log.Handler())
+	log = slog.New(recent)
+	s := &server{extra: extra, recent: recent, begun: time.Now(), life: newLife(log), config: config, registry: prometheus.NewRegistry()}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := s.open(); err != nil {
@@ -151,7 +157,8 @@ func (s *server) open() error {
 	}
 	s.onStop("upstreams", func(context.Context) error { return s.proxy.Close() })
 	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
-	return nil
+	s.alarms = newAlarmBoard(s.registry, time.Now)
+	return s.openDashboard()
 }
 
 // openKeys reads the key files, and makes those that are not there.
@@ -174,15 +181,15 @@ func (s *server) openKeys() error {
 }
 
 func (s *server) openStore() error {
-	path := s.config.StorePath()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(s.config.StorePath()), 0o700); err != nil {
 		return fmt.Errorf("store: make its folder: %w; the relay's user must be able to write there", err)
 	}
 	s.ratios.Store(ratiosOf(s.config))
-	options := storeOptions(s.config, s.log)
-	options.RatioOf = func(company string) int { return (*s.ratios.Load())[company] }
+	policy := policyOf(s.config)
+	policy.RatioOf = func(company string) int { return (*s.ratios.Load())[company] }
 	var err error
-	if s.store, err = bolt.Open(path, options); err != nil {
+	s.store, err = openConfigured(context.Background(), s.config, opening{policy: policy, log: s.log, create: true, later: true})
+	if err != nil {
 		return err
 	}
 	s.onStop("store", func(context.Context) error { return s.store.Close() })
@@ -210,6 +217,10 @@ func (s *server) serve(l *listeners) {
 		s.serveHTTP("metrics", l.metrics, s.admin().readOnly())
 	}
 	s.serveAgency(l.agency)
+	if l.desk != nil {
+		s.serveHTTP("dashboard", l.desk, s.desk)
+		s.run("alarms", func() error { s.alarms.watch(ctx); return nil })
+	}
 	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
 	s.serveHTTP("pages", l.web, s.front())
 	hup := make(chan os.Signal, 1)

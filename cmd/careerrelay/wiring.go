@@ -144,10 +144,7 @@ func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
 		AgencyForm: agencyForm(c), Tells: c.Agency.Webhook.URL.Host != "",
 		Mailer: s.mailer, Offers: s.store, Issuer: s.keys,
 		LinkLife: time.Duration(c.LinkLife), Logger: s.log,
-		Agency: web.Agency{
-			Name: c.Agency.Name, Licence: string(c.Agency.Licence), Address: c.Agency.Address, Contact: c.Agency.Contact,
-			PrivacyPolicy: c.Agency.PrivacyPolicy.String(),
-		},
+		Agency: agencyOf(c.Agency),
 	})
 }
 
@@ -158,6 +155,11 @@ func agencyForm(c *configs.Config) *url.URL {
 	}
 	form := c.Agency.Form.URL
 	return &form
+}
+
+// agencyOf is the agency as the pages show it.
+func agencyOf(a configs.Agency) web.Agency {
+	return web.Agency{Name: a.Name, Licence: string(a.Licence), Address: a.Address, Contact: a.Contact, PrivacyPolicy: a.PrivacyPolicy.String()}
 }
 
 // linkBook knows where the links of each company begin.

@@ -41,6 +41,8 @@ type Tx interface {
 	Helds
 	Journal
 	Paces
+	Dumps
+	Copies
 }
 
 // Referrals are the rows and the links that lead to them.
@@ -154,6 +156,32 @@ type Paces interface {
 	Paces(company string, since time.Time) ([]store.Pace, error)
 	// DeletePaces deletes a company's slots that begin before an instant.
 	DeletePaces(company string, before time.Time) error
+}
+
+// Dumps is what only a dump and its loading need.
+type Dumps interface {
+	EachErased(do func(Erased) error) error
+	EachSuppressed(do func(Suppression) error) error
+	EachCandidate(do func(Candidate) error) error
+	EachCopy(do func(Copy) error) error
+	// LastDelivery is the last number that a delivery got, also one that is gone.
+	LastDelivery() (int64, error)
+	SetLastDelivery(id int64) error
+	// Progress returns how far the loading of a dump into this store has come, nil
+	// when none is unfinished.
+	Progress() (*Progress, error)
+	PutProgress(p *Progress) error // nil ends it
+}
+
+// Copies are the copies of messages that were delivered.
+type Copies interface {
+	// AddCopy keeps a copy with its time; a later time takes the place of an earlier one.
+	AddCopy(key string, at time.Time) error
+	// HasCopy tells whether the copy has a time after since.
+	HasCopy(key string, since time.Time) (bool, error)
+	// DeleteCopies deletes copies with times before an instant; some of the last
+	// day before it may stay.
+	DeleteCopies(before time.Time) error
 }
 
 // Options of an engine.
