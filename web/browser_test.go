@@ -51,7 +51,7 @@ func browse(t *testing.T) *tab {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	b.ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	b.ctx, cancel = context.WithTimeout(ctx, 6*time.Minute)
 	t.Cleanup(cancel)
 	err = chromedp.Listen(b.ctx, func(ev any) {
 		if sent, ok := ev.(*network.EventRequestWillBeSent); ok {
