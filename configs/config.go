@@ -181,6 +181,8 @@ type Timeouts struct {
 	Reply Duration `yaml:"reply"`
 	// Time for one message from its last byte to the answer; keep it below the client's own patience.
 	Transaction Duration `yaml:"transaction"`
+	// Time for reading and editing one message, and for waiting to; beyond it a message passes unedited.
+	Inspect Duration `yaml:"inspect"`
 	// Time for running transactions when the relay stops.
 	Drain Duration `yaml:"drain"`
 }
@@ -265,6 +267,9 @@ type Accept struct {
 	Users []User `yaml:"users"`
 	// Names in client certificates that may send; needs tls.client_ca.
 	ClientNames []Domain `yaml:"client_names"`
+	// Without a login take senders at the company's domains only, and bounces: for networks and certificates that
+	// others share, as those of Microsoft 365 and Google are.
+	OwnSenders bool `yaml:"own_senders"`
 }
 
 // User is a client that logs in.
@@ -319,7 +324,9 @@ type UpstreamTLS struct {
 type Burst struct {
 	// Insertions within the window that are always allowed.
 	Insertions int `yaml:"insertions"`
-	// Length of the window.
+	// Beyond these, as many times the busiest window of the last four weeks are allowed; 0 for none.
+	Factor int `yaml:"factor"`
+	// Length of the window, 5m to 168h.
 	Window Duration `yaml:"window"`
 }
 
@@ -342,7 +349,7 @@ func defaults(v any) {
 		}
 		c.Timeouts = Timeouts{
 			Command: seconds(300), Data: seconds(180), Connect: seconds(20), Reply: seconds(60),
-			Transaction: seconds(85), Drain: seconds(100),
+			Transaction: seconds(85), Inspect: seconds(3), Drain: seconds(100),
 		}
 		c.Retention = Retention{Unused: Duration(30 * day), Profile: Duration(30 * day), Withdrawn: Duration(30 * day), Letters: Duration(90 * day), Records: Duration(3 * 366 * day)}
 		c.BareNewline = "normalise"
@@ -353,7 +360,7 @@ func defaults(v any) {
 		c.DKIM = "skip"
 		c.Recipients = "pass"
 		c.UpstreamAuth.Mechanism = ByPassword
-		c.Burst = Burst{Insertions: 500, Window: seconds(3600)}
+		c.Burst = Burst{Insertions: 500, Factor: 3, Window: seconds(3600)}
 	}
 }
 

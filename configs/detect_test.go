@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v4"
-
 	"github.com/careerrelay/careerrelay/rewrite"
 )
 
@@ -139,50 +137,6 @@ func TestCorpus(t *testing.T) {
 	if leavers < 9 {
 		t.Errorf("only %d leavers found", leavers)
 	}
-}
-
-// mailSamples decides the short mails of one file of testdata/mails; a second
-// set of a language is counted apart from the first.
-func mailSamples(t *testing.T, rs *rewrite.Rules, set string) []sample {
-	t.Helper()
-	src, err := os.ReadFile(filepath.Join("testdata/mails", set+".yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mails []struct{ Label, Difficulty, Kind, Subject, Text string }
-	if err := yaml.Unmarshal(src, &mails); err != nil {
-		t.Fatal(err)
-	}
-	var out []sample
-	for i, m := range mails {
-		r := &rewrite.Reading{Subject: m.Subject, Text: m.Text}
-		v := rs.Decide(r, rewrite.Envelope{Recipients: []string{"someone@candidate.example"}})
-		out = append(out, sample{fmt.Sprintf("%s mail %d (%s, %q)", set, i+1, m.Kind, m.Subject), set, m.Label, m.Difficulty, v})
-	}
-	return out
-}
-
-// TestMails: short mails unlike the corpus. Their address is always a private
-// person's: nothing but the text speaks.
-func TestMails(t *testing.T) {
-	rs := loadBuiltin(t)
-	var samples []sample
-	for _, set := range []string{"ja", "en", "ja2", "en2"} {
-		samples = append(samples, mailSamples(t, rs, set)...)
-	}
-	check(t, samples, mailFloors)
-	for _, s := range samples {
-		if (s.verdict.Kind == rewrite.Leaver) != (s.label == "leaver") {
-			t.Errorf("%s is %s, taken for %s: %s", s.name, s.label, s.verdict.Kind, explain(s.verdict))
-		}
-	}
-}
-
-var mailFloors = map[string]floor{
-	"ja easy": {23, 0}, "ja medium": {40, 0}, "ja hard": {21, 0},
-	"en easy": {22, 0}, "en medium": {43, 0}, "en hard": {14, 0},
-	"ja2 easy": {18, 0}, "ja2 medium": {44, 0}, "ja2 hard": {27, 0},
-	"en2 easy": {21, 0}, "en2 medium": {43, 0}, "en2 hard": {22, 0},
 }
 
 // TestContrastPairs: one word changed, and the verdict changes.

@@ -32,6 +32,8 @@ type RuleFile struct {
 	Spelling textMap `yaml:"spelling" json:"spelling,omitempty"`
 	// Word classes: a name and its phrases. Rules write <name>.
 	Define wordMap `yaml:"define" json:"define,omitempty"`
+	// Whether the rules may ask the model: on or off; off in one file is off for the company.
+	Model string `yaml:"model" json:"model,omitempty" jsonschema:"enum=on,enum=off"`
 	// Messages that are never touched.
 	Except ruleExcept `yaml:"except" json:"except,omitempty"`
 	// The rules. One with the id of a built-in rule adds to it.
@@ -56,6 +58,9 @@ type RuleEntry struct {
 	Replace bool `yaml:"replace" json:"replace,omitempty"`
 	// The sum of scores that decides.
 	Threshold number `yaml:"threshold" json:"threshold,omitempty"`
+	// The model's log odds from which on the rule decides: above 0 it must agree, below 0 it may
+	// only object. Left out, it is not asked.
+	Model number `yaml:"model" json:"model,omitempty"`
 	// Ids of evidence of which at least one must be found.
 	Needs []string `yaml:"needs" json:"needs,omitempty"`
 	// What speaks for the kind, with scores; negative ones speak against.
@@ -154,6 +159,9 @@ func LoadRules(names []string, dir string) (*rewrite.Rules, error) {
 	if err != nil {
 		return nil, places(sources, err)
 	}
+	if !modelOff(sources) {
+		compiled = compiled.WithModel(builtinModel())
+	}
 	if problems := runExamples(sources, compiled); len(problems) > 0 {
 		return nil, problems
 	}
@@ -230,6 +238,9 @@ func (s *ruleSource) check() {
 	if s.file.Language == "" {
 		s.fail("language", "is missing", "such as language: ja")
 	}
+	if !slices.Contains([]string{"", "on", "off"}, s.file.Model) {
+		s.fail("model", fmt.Sprintf("%q is no choice", s.file.Model), "on or off")
+	}
 	for i, r := range s.file.Rules {
 		key := fmt.Sprintf("rules[%d]", i)
 		if !idForm.MatchString(r.ID) {
@@ -284,7 +295,7 @@ func (s *ruleSource) rules() []rewrite.Rule {
 		rule := rewrite.Rule{
 			ID: r.ID, Kind: rewrite.Kind(r.Kind), Language: f.Language, Wording: r.Wording, Extends: r.Extends,
 			Abstract: r.Abstract, Disabled: r.Disabled, Replace: r.Replace,
-			Threshold: float64(r.Threshold), Needs: r.Needs, Evidence: clauses(r.Evidence), Veto: clauses(r.Veto),
+			Threshold: float64(r.Threshold), Model: float64(r.Model), Needs: r.Needs, Evidence: clauses(r.Evidence), Veto: clauses(r.Veto),
 			Examples: rewrite.Examples{Yes: r.Examples.Yes, No: r.Examples.No},
 		}
 		for _, st := range r.Stages {

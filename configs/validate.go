@@ -225,7 +225,8 @@ func (v validation) bounds() {
 	}
 	t := v.c.Timeouts
 	for key, d := range map[string]Duration{
-		"command": t.Command, "data": t.Data, "connect": t.Connect, "reply": t.Reply, "transaction": t.Transaction, "drain": t.Drain,
+		"command": t.Command, "data": t.Data, "connect": t.Connect, "reply": t.Reply, "transaction": t.Transaction, "inspect": t.Inspect,
+		"drain": t.Drain,
 	} {
 		if time.Duration(d) < time.Second && !v.broken("timeouts."+key) {
 			v.fail("timeouts."+key, "remove the key to get the default", "must be at least 1s")
@@ -295,8 +296,11 @@ func (v validation) company(c *Company, key string) {
 	if c.Burst.Insertions < 1 && !v.broken(key+".burst.insertions") {
 		v.fail(key+".burst.insertions", "use mode: observe to insert nothing", "must be 1 or more")
 	}
-	if time.Duration(c.Burst.Window) < time.Second && !v.broken(key+".burst.window") {
-		v.fail(key+".burst.window", "", "must be at least 1s")
+	if c.Burst.Factor < 0 && !v.broken(key+".burst.factor") {
+		v.fail(key+".burst.factor", "use 0 to allow no more than insertions", "must be 0 or more")
+	}
+	if w := time.Duration(c.Burst.Window); (w < 5*time.Minute || w > 7*day) && !v.broken(key+".burst.window") {
+		v.fail(key+".burst.window", "", "must be 5m to 168h")
 	}
 	v.upstreamAuth(c, key)
 	v.upstreamTLS(c, key)

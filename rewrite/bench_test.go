@@ -2,7 +2,6 @@ package rewrite
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -111,14 +110,7 @@ func TestMemoryOfLargeMessage(t *testing.T) {
 func TestLinearTime(t *testing.T) {
 	limits := Limits{HeaderBytes: 1 << 30, Parts: 1 << 20, Depth: 1 << 20}
 	shapes := map[string]func(n int) []byte{
-		"nested": func(n int) []byte {
-			var b bytes.Buffer
-			fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b0\r\n\r\n")
-			for i := range n {
-				fmt.Fprintf(&b, "--b%d\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n", i, i+1)
-			}
-			return b.Bytes()
-		},
+		"nested": func(n int) []byte { return []byte(nestedMultiparts(n)) },
 		"flat": func(n int) []byte {
 			return []byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\nx\r\n", n))
 		},

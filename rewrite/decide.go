@@ -29,8 +29,9 @@ func (rs *Rules) judge(r *Reading) Verdict {
 	}
 	best := Verdict{Kind: None, Reason: ReasonNoRule}
 	for _, rule := range rs.rules {
-		v := an.apply(rule)
-		if f, ok := vetoed[rule.Kind]; ok && v.Score > 0 {
+		f, ok := vetoed[rule.Kind]
+		v := rs.apply(an, rule, !ok)
+		if ok && v.Score > 0 {
 			v.Evidence = append(v.Evidence, f.evidence(-rule.Threshold))
 			v.Kind, v.Reason = None, ReasonContrary
 		}
@@ -43,7 +44,8 @@ func (rs *Rules) judge(r *Reading) Verdict {
 }
 
 // Try applies one rule, with every veto of its kind, to a reading: what its
-// examples are checked with. It is false for a rule that decides nothing.
+// examples are checked with. The model is not asked: examples are about words.
+// Try is false for a rule that decides nothing.
 func (rs *Rules) Try(id string, r *Reading) (Verdict, bool) {
 	for _, rule := range rs.rules {
 		if rule.ID != id {
@@ -51,7 +53,7 @@ func (rs *Rules) Try(id string, r *Reading) (Verdict, bool) {
 		}
 		an := rs.analyse(r)
 		defer rs.release(an)
-		v := an.apply(rule)
+		v := rs.apply(an, rule, false)
 		for _, other := range rs.rules {
 			if f, ok := an.firstVeto(other); ok && other.Kind == rule.Kind {
 				v.Evidence = append(v.Evidence, f.evidence(-rule.Threshold))
@@ -84,8 +86,8 @@ func (f finding) evidence(weight float64) Evidence {
 	return Evidence{ID: f.clause.ID, Weight: weight, Text: f.text, Sentence: f.sentence}
 }
 
-// apply adds up what a rule finds.
-func (an *analysis) apply(r *compiledRule) Verdict {
+// apply adds up what a rule finds, and asks the model if it is to be asked.
+func (rs *Rules) apply(an *analysis, r *compiledRule, ask bool) Verdict {
 	v := Verdict{Kind: None, Rule: r.ID, Language: r.Language, Wording: r.Wording, Reason: ReasonBelowThreshold}
 	needed := len(r.Needs) == 0
 	for i := range r.evidence {
@@ -98,10 +100,17 @@ func (an *analysis) apply(r *compiledRule) Verdict {
 	}
 	switch {
 	case !needed:
-		v.Score = min(v.Score, 0)
 		v.Reason = ReasonNoRule
 	case v.Score >= r.Threshold:
-		v.Kind, v.Reason = r.Kind, ""
+		if v.Reason = ""; ask {
+			v.Reason = rs.consult(an, r, &v)
+		}
+	}
+	if v.Reason == "" {
+		v.Kind = r.Kind
+	}
+	if v.Reason == ReasonNoRule {
+		v.Score = min(v.Score, 0)
 	}
 	v.Stage = an.stage(r)
 	return v

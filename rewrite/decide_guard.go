@@ -8,6 +8,7 @@ import (
 const (
 	ReasonNoRule         = "no_rule"            // nothing a rule needs was found
 	ReasonBelowThreshold = "below_threshold"    // a near miss
+	ReasonModelDoubts    = "model_doubts"       // a rule would have decided, and the model objects
 	ReasonContrary       = "contrary"           // a veto was found
 	ReasonNoText         = "no_text"            // nothing to read
 	ReasonNoCandidate    = "no_candidate"       // every recipient is the company's own
@@ -17,7 +18,6 @@ const (
 	ReasonSkip           = "skip_header"        // X-Career-Relay: skip
 	ReasonExcluded       = "excluded"           // address, domain or header a rule excepts
 	ReasonForwarded      = "forwarded"          // somebody else's message
-	ReasonAlreadyThere   = "already_linked"     // a link of ours is in it
 	skipHeader           = "X-Career-Relay"
 	skipWord             = "skip"
 	autoSubmittedReplied = "auto-replied" // RFC 3834, section 5.2
@@ -38,8 +38,6 @@ func (rs *Rules) guard(r *Reading, env Envelope) string {
 		return ReasonAutoReply
 	case isList(r):
 		return ReasonList
-	case r.hasLink(env.LinkHosts):
-		return ReasonAlreadyThere
 	case r.Forwarded:
 		return ReasonForwarded
 	case strings.TrimSpace(r.Text) == "":
@@ -134,16 +132,6 @@ func (r *Reading) says(field, word string) bool {
 			if strings.Contains(strings.ToLower(v), strings.ToLower(word)) {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-// hasLink reports whether the text already has an address under one of our hosts.
-func (r *Reading) hasLink(hosts []string) bool {
-	for _, host := range hosts {
-		if host != "" && (strings.Contains(r.Text, "://"+host) || strings.Contains(r.Quoted, "://"+host)) {
-			return true
 		}
 	}
 	return false

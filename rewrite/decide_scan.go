@@ -24,6 +24,7 @@ type analysis struct {
 type scanned struct {
 	statement
 	norm span // in the text of the analysis
+	lex  int  // index of the lexicon it was read with
 }
 
 // findings are the words of one language that were found. Those of a class are
@@ -37,6 +38,7 @@ type findings struct {
 	spoken bits    // classes found in text or subject
 	due    bits    // sequences to look at in that sentence
 	needs  bits    // needs of expressions that were met in that sentence
+	advice *advice // of the model; nil while nobody has asked
 }
 
 type hit struct {
@@ -96,6 +98,7 @@ func (fs *findings) reset() {
 		fs.hits[class] = fs.hits[class][:0]
 	}
 	clear(fs.spoken)
+	fs.advice = nil
 	fs.used = fs.used[:0]
 }
 
@@ -169,7 +172,7 @@ func (an *analysis) scan(fs *findings, s statement) {
 	start := len(an.text)
 	an.folded = appendFold(an.folded[:0], s.raw, lex.squash)
 	an.text = lex.spelling.appendTo(an.text, an.folded)
-	an.sentences = append(an.sentences, scanned{statement: s, norm: span{start, len(an.text)}})
+	an.sentences = append(an.sentences, scanned{statement: s, norm: span{start, len(an.text)}, lex: lex.index})
 	norm := an.text[start:]
 	an.quotes = appendQuotations(an.quotes[:0], norm)
 	an.words(fs, norm)

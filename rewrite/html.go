@@ -126,16 +126,19 @@ func readHTML(source string) htmlView {
 		open = unclosed(kind, source[at:at+raw])
 		r.token(z, kind, source[at:at+raw], at)
 		at += raw
-		if kind != html.CommentToken && kind != html.DoctypeToken {
+		if kind != html.CommentToken && kind != html.DoctypeToken && !open {
 			r.point(at)
 		}
 	}
 }
 
 // unclosed tells whether the token is a comment or a declaration that the source
-// ends in: what is put behind it would be part of it.
+// ends in, or a text that ends in the beginning of one: what is put behind it
+// would be part of it.
 func unclosed(kind html.TokenType, raw string) bool {
 	switch {
+	case kind == html.TextToken:
+		return strings.HasSuffix(raw, "</") || strings.HasSuffix(raw, "<!") || strings.HasSuffix(raw, "<?")
 	case kind != html.CommentToken && kind != html.DoctypeToken:
 		return false
 	case strings.HasPrefix(raw, "<!--"):
@@ -168,16 +171,17 @@ func (r *htmlReader) top() element {
 // point notes the place at offset if a block may stand there.
 func (r *htmlReader) point(offset int) {
 	e := r.top()
-	if e.hidden || e.quoted || e.pre || e.name != "" && e.traits&(holdsFlow|holdsPhrases) == 0 {
+	if e.hidden || e.tiny || e.quoted || e.pre || e.name != "" && e.traits&(holdsFlow|holdsPhrases) == 0 {
 		return
 	}
 	r.view.points = append(r.view.points, htmlPoint{offset, r.words, r.quotes, e.traits&holdsPhrases != 0})
 }
 
 // endAll closes what the end of the source closes: paragraphs and inline
-// elements whose end tags are missing. Tables stay open: nothing is put there.
+// elements whose end tags are missing. Tables stay open, and what hides its
+// content: nothing is put there.
 func (r *htmlReader) endAll() {
-	for len(r.stack) > 0 && r.top().traits&holdsPhrases != 0 {
+	for len(r.stack) > 0 && r.top().traits&holdsPhrases != 0 && !r.top().hidden && !r.top().tiny {
 		r.stack = r.stack[:len(r.stack)-1]
 	}
 }

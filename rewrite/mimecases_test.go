@@ -243,18 +243,20 @@ func inOrder(t *testing.T, text string, words []string) {
 	}
 }
 
-func TestLimits(t *testing.T) {
-	nested := func(n int) string {
-		var b strings.Builder
-		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b0\r\n\r\n")
-		for i := range n {
-			fmt.Fprintf(&b, "--b%d\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n", i, i+1)
-		}
-		return b.String()
+// nestedMultiparts is a message of n multiparts, each in the one before.
+func nestedMultiparts(n int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b0\r\n\r\n")
+	for i := range n {
+		fmt.Fprintf(&b, "--b%d\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n", i, i+1)
 	}
+	return b.String()
+}
+
+func TestLimits(t *testing.T) {
 	big := strings.Repeat("A", 76) + "\r\n"
 	cases := []struct{ name, raw, reason string }{
-		{"1,000 nested multiparts", nested(1000), "limit_depth"},
+		{"1,000 nested multiparts", nestedMultiparts(1000), "limit_depth"},
 		{"10,000 parts", "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\nx\r\n", 10000), "limit_parts"},
 		{"300 KB header", "X: " + strings.Repeat("a", 300<<10) + "\r\n\r\nno\r\n", "limit_headers"},
 		{"5 MB of text", mail(utf8Part, "no\n") + strings.Repeat(big, 5<<20/78), "limit_text"},
@@ -266,12 +268,26 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
-	t.Run("100 KB header and 30 MB before the text", func(t *testing.T) {
-		raw := whole(multi("mixed", strings.TrimSuffix(pdfPart, "\n")+"\n"+strings.Repeat(strings.Repeat("A", 76)+"\n", 30<<20/77), utf8Part+"\n"+jaText))
-		raw = "X-Pad: " + strings.Repeat("a ", 50<<10) + "\r\n" + raw
-		if _, reason := editMail(t, []byte(raw), testBlock(t, "ja-standard")); reason != "" {
-			t.Errorf("not edited: %s", reason)
+	attachment := strings.TrimSuffix(pdfPart, "\n") + "\n" + strings.Repeat(strings.Repeat("A", 76)+"\n", 30<<20/77)
+	for name, parts := range map[string][]string{
+		"100 KB header and 30 MB before the text": {attachment, utf8Part + "\n" + jaText}, "100 KB header and 30 MB behind the text": {utf8Part + "\n" + jaText, attachment},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := "X-Pad: " + strings.Repeat("a ", 50<<10) + "\r\n" + whole(multi("mixed", parts...))
+			if _, reason := editMail(t, []byte(raw), testBlock(t, "ja-standard")); reason != "" {
+				t.Errorf("not edited: %s", reason)
+			}
+		})
+	}
+	t.Run("1 MB of HTML", func(t *testing.T) {
+		defer bounded(t)()
+		const row = "<tr><td style=\"color:red\">今回は &amp; <b>見送</b>らせていただきます。</td></tr>\n"
+		raw := mail(htmlPart, "<html><body><table>"+strings.Repeat(row, 1_000_000/len(row))+"</table><p>敬具</p></body></html>\n")
+		edited, reason := editMail(t, []byte(raw), testBlock(t, "ja-standard"))
+		if reason != "" {
+			t.Fatalf("not edited: %s", reason)
 		}
+		inOrder(t, string(edited[len(edited)-4000:]), []string{"<p>敬具</p>", "【提携", "</body>"})
 	})
 	t.Run("time", func(t *testing.T) {
 		start := time.Now()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/textproto"
 	"slices"
 	"strings"
 
@@ -27,8 +29,17 @@ func proofError(format string, args ...any) error {
 //     in each edited part the old text with the block in one place.
 //
 // An *Unedited is no failure of the edit: the independent parser cannot read the
-// message as it came, so that no edit of it can be proven.
+// message as it came, so that no edit of it can be proven. Any other error wraps
+// ErrProof and tells how the message is built, and nothing of what it says.
 func (e *Edited) Prove() error {
+	err := e.prove()
+	if errors.Is(err, ErrProof) {
+		return fmt.Errorf("%w; structure: %s", err, e.m.structure())
+	}
+	return err
+}
+
+func (e *Edited) prove() error {
 	edits := e.Edits()
 	after := newSpliced(e.m.r, e.m.size, edits)
 	if err := proveBytes(e.m.r, e.m.size, after, edits); err != nil {
@@ -36,7 +47,7 @@ func (e *Edited) Prove() error {
 	}
 	result, err := Parse(after, after.length, e.m.limits)
 	if err != nil {
-		return proofError("read back: %v", err)
+		return fmt.Errorf("read back: %w", err)
 	}
 	if err := proveTree(e.m.Root, result.Root, edits); err != nil {
 		return err
@@ -146,7 +157,10 @@ func (c change) prove() error {
 	removed := []byte(c.leaf.charset.decode(c.leaf.dec.data[c.start:c.end]))
 	for i := 0; ; i++ {
 		n := bytes.Index(after[i:], inserted)
-		if n < 0 {
+		switch {
+		case n < 0 && string(before) != c.leaf.text.text: // it read another text than we did from the start
+			return unedited("second_reader")
+		case n < 0:
 			return proofError("the text is not the old text with the block")
 		}
 		if i += n; consists(before, after[:i], removed, after[i+len(inserted):]) {
@@ -190,7 +204,7 @@ func readLeaf(p *Part, raw []byte) ([]byte, error) {
 	head := fmt.Sprintf("Content-Type: %s; charset=%q\r\nContent-Transfer-Encoding: %s\r\n\r\n", p.MediaType, charset, p.Encoding)
 	part, err := enmimeParser().ReadParts(io.MultiReader(strings.NewReader(head), bytes.NewReader(raw)))
 	if err != nil {
-		return nil, proofError("independent parser: %v", err)
+		return nil, proofError("independent parser fails on the edited part") // its error may quote the text
 	}
 	return part.Content, nil
 }
@@ -213,33 +227,62 @@ func (e *Edited) proveIndependently(result *Message) error {
 	}
 	b, err := enmimeParser().ReadParts(bytes.NewReader(after))
 	if err != nil {
-		return proofError("independent parser on the result: %v", err)
+		err = proofError("independent parser fails on the result") // its error may quote the text
+	} else if err = e.proveHeader(a.Header, b.Header); err == nil {
+		err = sameParts(a, b, len(e.changes))
 	}
-	if err := e.proveHeader(a.Header, b.Header); err != nil {
-		return err
+	if err != nil && !e.sameReading(e.m.Root, a) { // it took the message for another one from the start
+		return unedited("second_reader")
 	}
-	if err := sameParts(a, b, len(e.changes)); err != nil {
-		if !sameTree(e.m.Root, a) { // it took the message for another one from the start
-			return unedited("second_reader")
-		}
-		return err
-	}
-	return nil
+	return err
 }
 
-// sameTree tells whether enmime saw the parts that our index has.
-func sameTree(p *Part, seen *enmime.Part) bool {
-	if seen.ContentType != p.MediaType && !(unlabelled(seen) && p.MediaType == "text/plain") {
+// sameReading tells whether enmime saw of the message what our index has: the
+// same parts, the same header fields in each, the same text to edit. Where it did
+// not, its opinion of the result proves nothing, and disproves nothing.
+func (e *Edited) sameReading(p *Part, seen *enmime.Part) bool {
+	if seen.ContentType != p.MediaType && !(unlabelled(seen) && p.MediaType == "text/plain") || !p.sameNames(seen.Header) {
 		return false
+	}
+	for _, c := range e.changes {
+		if c.leaf.part != p {
+			continue
+		}
+		raw, err := e.m.seenOf(c)
+		if err != nil {
+			return false
+		}
+		if text, err := readLeaf(p, raw); err != nil || !bytes.Equal(text, seen.Content) {
+			return false
+		}
 	}
 	child := seen.FirstChild
 	for _, c := range p.Children {
-		if child == nil || !sameTree(c, child) {
+		if child == nil || !e.sameReading(c, child) {
 			return false
 		}
 		child = child.NextSibling
 	}
 	return child == nil
+}
+
+// seenOf is the body of an edited part as the skeleton of the message has it.
+func (m *Message) seenOf(c change) ([]byte, error) {
+	if c.leaf.part.Body.Len() <= 8*kept {
+		return c.leaf.raw, nil
+	}
+	var out bytes.Buffer
+	err := m.shortened(&out, c.leaf.part.Body, Span{c.edit.Start, c.edit.End})
+	return out.Bytes(), err
+}
+
+// sameNames tells whether the header has the part's fields, by their names.
+func (p *Part) sameNames(header textproto.MIMEHeader) bool {
+	names := map[string]int{}
+	for _, f := range p.fields {
+		names[textproto.CanonicalMIMEHeaderKey(f.Name)]++
+	}
+	return maps.EqualFunc(names, header, func(n int, values []string) bool { return n == len(values) })
 }
 
 // places are what the edits replace in the message, and what stands there in the

@@ -23,6 +23,7 @@ type Rule struct {
 	Replace  bool   // in Merge: takes the place of the rule with this id instead of adding to it
 
 	Threshold float64  // the sum of scores that decides; 0: that of Extends
+	Model     float64  // log odds of the model from which on the rule decides; 0: it is not asked
 	Needs     []string // ids of evidence of which at least one must be found
 	Evidence  []Clause
 	Veto      []Clause // any of these found: not this kind, whatever the score
@@ -112,6 +113,9 @@ func Merge(base, over []Rule) []Rule {
 func (r Rule) with(o Rule) Rule {
 	if o.Threshold != 0 {
 		r.Threshold = o.Threshold
+	}
+	if o.Model != 0 {
+		r.Model = o.Model
 	}
 	if o.Wording != "" {
 		r.Wording = o.Wording

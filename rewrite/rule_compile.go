@@ -17,6 +17,7 @@ type Rules struct {
 	lexicons []*lexicon // by language, in their order
 	split    splitter
 	except   Except
+	model    *Model    // nil: none
 	analyses sync.Pool // of *analysis
 }
 

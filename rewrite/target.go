@@ -19,7 +19,7 @@ func Reasons() map[string]string {
 		"limit_parts":         "the message has more parts than limits.parts",
 		"limit_depth":         "multiparts are nested deeper than limits.depth",
 		"limit_text":          "a text part is larger than limits.text_bytes",
-		"limit_time":          "inspection took longer than its time budget",
+		"limit_time":          "inspection took longer than timeouts.inspect",
 		"signed":              "a part is signed (S/MIME or PGP): an edit would break the signature",
 		"encrypted":           "a part is encrypted",
 		"dkim":                "a DKIM signature or an ARC seal is present and the policy is skip",
@@ -164,7 +164,7 @@ func (m *Message) views(parts []*Part, o EditOptions) ([]*view, error) {
 			return nil, unedited("signed")
 		case bytes.Contains(v.leaf.dec.data, []byte("-----BEGIN PGP MESSAGE")):
 			return nil, unedited("encrypted")
-		case o.present(v.leaf.text.text):
+		case o.present(v.leaf):
 			return nil, unedited("already_present")
 		}
 		if m.limits.Expired() {
@@ -175,10 +175,11 @@ func (m *Message) views(parts []*Part, o EditOptions) ([]*view, error) {
 	return views, nil
 }
 
-// present tells whether one of our links is in the text.
-func (o EditOptions) present(text string) bool {
+// present tells whether one of our links is in the text, or behind the words of
+// one in HTML.
+func (o EditOptions) present(l *leaf) bool {
 	for _, link := range o.Links {
-		if link != "" && strings.Contains(text, link) {
+		if link != "" && (strings.Contains(l.text.text, link) || bytes.Contains(l.dec.data, []byte(link))) {
 			return true
 		}
 	}

@@ -22,6 +22,12 @@ type Verdict struct {
 	Evidence []Evidence // what spoke for and against, in text order; content: never log it
 }
 
+// Near reports a near miss: a rule found what it needs, and then too little for
+// its threshold, or more that speaks against it.
+func (v Verdict) Near() bool {
+	return v.Kind == None && v.Rule != "" && v.Score > 0 && (v.Reason == ReasonBelowThreshold || v.Reason == ReasonContrary)
+}
+
 // Evidence is one finding in the text.
 type Evidence struct {
 	ID       string  // phrase class or signal
@@ -35,5 +41,4 @@ type Envelope struct {
 	From       string   // MAIL FROM address, "" for the null path
 	Recipients []string // RCPT TO addresses
 	OwnDomains []string // lower case; the company's own domains and their subdomains
-	LinkHosts  []string // hosts of our links: a message that has one was here before
 }

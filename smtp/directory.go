@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -13,7 +12,6 @@ import (
 type directory struct {
 	companies []*company
 	users     map[string]login
-	linkHosts []string // hosts that serve nothing but our links
 }
 
 // company is a Company at work.
@@ -62,9 +60,6 @@ func newDirectory(o *Options, companies []Company, old *directory) (*directory, 
 			problems = append(problems, fmt.Errorf("company %q: %w", c.ID, err))
 		}
 		d.companies = append(d.companies, c)
-		if host := ownHost(o, c.ID); host != "" && !slices.Contains(d.linkHosts, host) {
-			d.linkHosts = append(d.linkHosts, host)
-		}
 	}
 	if open := d.openPassing(); len(open) > 1 || len(open) == 1 && len(d.users) > 0 {
 		problems = append(problems, fmt.Errorf("company %q: whose login it is must show: networks or client names are required", open[0].ID))
@@ -110,22 +105,9 @@ func (c *company) user(name string) *User {
 	return nil
 }
 
-// ownHost is the host of the company's links if it serves nothing else: where
-// they stand below a path, the company's other pages may be there too, and any
-// mail may name them.
-func ownHost(o *Options, id string) string {
-	link, _ := o.Link(id, "")
-	u, err := url.Parse(link)
-	if err != nil || strings.Trim(u.Path, "/") != "" {
-		return ""
-	}
-	return u.Host
-}
-
 // equip gives the company its upstream, its editor and its burst guard.
 func (c *company) equip(o *Options, old *company) error {
-	c.burst = &burst{limit: c.Burst}
-	if old != nil && old.Burst == c.Burst {
+	if c.burst = newBurst(c.ID, o.Referrals); old != nil {
 		c.burst = old.burst
 	}
 	c.upstream, c.editor = c.Company.upstream, c.Company.editor

@@ -41,12 +41,9 @@ func (p *Proxy) reportRefused(ctx context.Context, t *transit, o *offer, refused
 	if t.utf8() {
 		params = "SMTPUTF8"
 	}
-	up, reply, err := t.via.Begin(ctx, "<>", params)
+	up, reply, err := beginWith(ctx, t.via, envelopeLine{path: "<>", params: params}, envelopeLine{path: t.from.path})
 	if up != nil {
 		defer up.End()
-	}
-	if err == nil && reply.Class() == 2 {
-		reply, err = up.Rcpt(ctx, t.from.path, "")
 	}
 	if err == nil && reply.Class() == 2 {
 		reply, err = up.Data(ctx, r)

@@ -107,3 +107,40 @@ func TestUneditable(t *testing.T) {
 		t.Errorf("steps %q", did)
 	}
 }
+
+// TestOwnLink: a mail that has a link of ours already has been here, and passes
+// as it is; one that names another page of the same host has not.
+func TestOwnLink(t *testing.T) {
+	html := func(text string) string {
+		return "Message-ID: <html@company.example>\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html><body><p>" + text + "</p></body></html>\r\n"
+	}
+	plain := func(text string) string {
+		return "Message-ID: <plain@company.example>\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nWe must decline. " + text + "\r\n"
+	}
+	for _, tt := range []struct {
+		name, mail string
+		edited     bool
+	}{
+		{"page of a candidate", plain("https://jobs.example/r/abcdefghijklmnopqrstuvwxyz"), false},
+		{"way to stop", plain("https://jobs.example/o/abcdefghijklmnopqrstuvwxyz"), false},
+		{"behind words", html(`<a href="https://jobs.example/r/abcdefghijklmnopqrstuvwxyz">your page</a>`), false},
+		{"quoted from before", plain("\r\n\r\n> https://jobs.example/r/abcdefghijklmnopqrstuvwxyz"), false},
+		{"another page of the host", plain("https://jobs.example/openings"), true},
+		{"another page behind words", html(`<a href="https://jobs.example/openings">openings</a>`), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, withRewrite)
+			p := r.dial()
+			if got := p.deliver(tt.mail); !strings.HasPrefix(got, "250 ") {
+				t.Fatal(got)
+			}
+			p.talk("C: QUIT", "S: 221*")
+			if got := body(t, r.upstream.got()[0].message) != tt.mail; got != tt.edited {
+				t.Errorf("edited: %v, want %v; log:\n%s", got, tt.edited, r.logs)
+			}
+			if n := r.counter("careerrelay_messages_unedited_total", "already_present"); (n == 1) == tt.edited {
+				t.Errorf("%v counted as already_present", n)
+			}
+		})
+	}
+}

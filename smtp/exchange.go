@@ -23,9 +23,10 @@ type exchange struct {
 	over     bool // the message was answered, or torn
 }
 
-// envelopeLine is the argument of MAIL or RCPT, and the code it was answered with.
+// envelopeLine is the argument of MAIL or RCPT, as the client wrote it, and the
+// code it was answered with.
 type envelopeLine struct {
-	path, params string
+	path, params string // "<a@b>", "SIZE=1 BODY=8BITMIME"
 	code         int
 }
 
@@ -107,19 +108,14 @@ func extensionOf(word string) (extension string, optional bool) {
 	return "", false
 }
 
-// Begin implements upstream.
+// Begin is BeginAll without recipients.
 func (u *Upstream) Begin(ctx context.Context, path, params string) (transaction, Reply, error) {
-	x, r, _, err := u.beginAll(ctx, envelopeLine{path: path, params: params}, nil)
-	if err != nil {
-		return nil, Reply{}, err
-	}
-	return x, r, nil
+	x, r, _, err := u.BeginAll(ctx, envelopeLine{path: path, params: params}, nil)
+	return x, r, err
 }
 
-// beginAll is Begin with recipients, for a client that names them all at once:
-// where the server lets, the whole envelope takes one round trip (RFC 2920).
-// There is one answer for each recipient, and none at all if MAIL was refused.
-func (u *Upstream) beginAll(ctx context.Context, mail envelopeLine, to []envelopeLine) (transaction, Reply, []Reply, error) {
+// BeginAll implements upstream.
+func (u *Upstream) BeginAll(ctx context.Context, mail envelopeLine, to []envelopeLine) (transaction, Reply, []Reply, error) {
 	for _, line := range append([]envelopeLine{mail}, to...) {
 		if err := line.check(); err != nil {
 			return nil, Reply{}, nil, fmt.Errorf("check envelope: %w", err)
@@ -132,18 +128,33 @@ func (u *Upstream) beginAll(ctx context.Context, mail envelopeLine, to []envelop
 	}
 	x := &exchange{u: u, mail: mail}
 	r, answers, err := x.begin(ctx, to)
+	if isMissing(err) && x.c != nil && len(to) > 0 { // one recipient's wish, maybe: it shall hear so itself
+		r, answers, err = x.again(ctx)
+	}
 	if err != nil {
 		x.End()
 		return nil, Reply{}, nil, err
 	}
+	x.accepted(to, answers)
+	return x, r, answers, nil
+}
+
+// again says MAIL alone on a connection on which nothing was said so far.
+func (x *exchange) again(ctx context.Context) (Reply, []Reply, error) {
+	r, _, err := x.c.envelope(ctx, x.mail, nil)
+	x.mail.code = r.Code
+	return r, nil, err
+}
+
+// accepted notes the recipients that the server took.
+func (x *exchange) accepted(to []envelopeLine, answers []Reply) {
 	for i, a := range answers {
 		if a.Class() == 2 {
-			accepted := to[i]
-			accepted.code = a.Code
-			x.to = append(x.to, accepted)
+			line := to[i]
+			line.code = a.Code
+			x.to = append(x.to, line)
 		}
 	}
-	return x, r, answers, nil
 }
 
 // begin says the envelope to the first server that answers. A connection out of

@@ -52,18 +52,19 @@ func (u *fakeUpstream) Extensions(context.Context) (Extensions, error) {
 	return u.extensions, u.extensionsErr
 }
 
-func (u *fakeUpstream) Begin(_ context.Context, path, params string) (transaction, Reply, error) {
+// BeginAll answers recipients one at a time, as an upstream without PIPELINING may.
+func (u *fakeUpstream) BeginAll(_ context.Context, mail envelopeLine, _ []envelopeLine) (transaction, Reply, []Reply, error) {
 	r := say(250, "2.1.0 Sender OK")
 	if u.begin != nil {
 		var err error
-		if r, err = u.begin(path, params); err != nil {
-			return nil, Reply{}, err
+		if r, err = u.begin(mail.path, mail.params); err != nil {
+			return nil, Reply{}, nil, err
 		}
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.open++
-	return &fakeTransaction{u: u, d: delivery{from: path, params: params}}, r, nil
+	return &fakeTransaction{u: u, d: delivery{from: mail.path, params: mail.params}}, r, nil, nil
 }
 
 func (u *fakeUpstream) got() []delivery {
@@ -156,6 +157,37 @@ type fakeReferrals struct {
 	mu    sync.Mutex
 	steps []string
 	sums  store.Traffic
+	paces map[time.Time]store.Pace
+}
+
+func (f *fakeReferrals) AddPace(_ context.Context, p store.Pace) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fault != nil && f.fault() != nil {
+		return f.fault()
+	}
+	if f.paces == nil {
+		f.paces = map[time.Time]store.Pace{}
+	}
+	sum := f.paces[p.Slot]
+	sum.Company, sum.Slot, sum.Allowed, sum.Refused = p.Company, p.Slot, sum.Allowed+p.Allowed, sum.Refused+p.Refused
+	f.paces[p.Slot] = sum
+	return nil
+}
+
+func (f *fakeReferrals) Pace(_ context.Context, _ string, since time.Time) ([]store.Pace, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fault != nil && f.fault() != nil {
+		return nil, f.fault()
+	}
+	var all []store.Pace
+	for slot, p := range f.paces {
+		if !slot.Before(since) {
+			all = append(all, p)
+		}
+	}
+	return all, nil
 }
 
 func (f *fakeReferrals) note(step string) {
@@ -180,6 +212,7 @@ func (f *fakeReferrals) Add(_ context.Context, _, _ string, d store.Traffic) err
 	defer f.mu.Unlock()
 	f.sums.Seen += d.Seen
 	f.sums.Matched += d.Matched
+	f.sums.Near += d.Near
 	f.sums.Inserted += d.Inserted
 	return nil
 }

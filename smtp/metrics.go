@@ -14,11 +14,13 @@ type metrics struct {
 	detected     *prometheus.CounterVec   // rule
 	passed       *prometheus.CounterVec   // reason
 	failOpen     *prometheus.CounterVec   // stage
+	proofs       prometheus.Counter       //
 	referrals    *prometheus.CounterVec   // event
 	unheard      prometheus.Counter       //
 	loginsFailed prometheus.Counter       //
 	panics       prometheus.Counter       //
 	bytes        prometheus.Counter       //
+	burstShut    *prometheus.GaugeVec     // company
 	upstream     *prometheus.HistogramVec // step
 	took         prometheus.Histogram     //
 }
@@ -39,11 +41,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		detected:     counters("rejections_detected_total", "Messages that a rule took for a rejection or a leaver's mail.", "rule"),
 		passed:       counters("messages_unedited_total", "Messages that were not edited, by reason.", "reason"),
 		failOpen:     counters("fail_open_total", "Messages that went on unedited because a step of ours failed.", "stage"),
+		proofs:       counter("proof_failures_total", "Edits that were not proven: the original went on. Each is a bug."),
 		referrals:    counters("referrals_total", "Steps of referrals: offered, sent, void, unsettled.", "event"),
 		unheard:      counter("smtp_answers_unheard_total", "Accepted messages whose client was gone before it heard so: it may send them twice."),
 		loginsFailed: counter("smtp_logins_failed_total", "Logins with a wrong name or password."),
 		panics:       counter("smtp_panics_total", "Sessions that ended by a panic: each is a bug."),
 		bytes:        counter("smtp_message_bytes_total", "Bytes of messages that were received whole."),
+		burstShut: f.NewGaugeVec(prometheus.GaugeOpts{Namespace: "careerrelay", Name: "burst_guard_shut",
+			Help: "1 while the company's mail gets no links because far more rejections come than is normal."}, []string{"company"}),
 		upstream: f.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "careerrelay", Name: "upstream_duration_seconds", Help: "Time that upstreams took, by step.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, []string{"step"}),

@@ -19,6 +19,7 @@ type Referrals interface {
 	Confirm(ctx context.Context, t store.Token) error
 	Void(ctx context.Context, t store.Token) error
 	Add(ctx context.Context, company, rule string, d store.Traffic) error
+	store.Paces
 }
 
 // Mode says how much the relay does for a company.
@@ -85,6 +86,7 @@ type Company struct {
 	ID          string
 	Domains     []string
 	Networks    []netip.Prefix // clients that may send without a password
+	OwnSenders  bool           // without a login only senders at Domains, and the null path
 	Users       []User         // clients that may send with one
 	ClientNames []string       // names in client certificates that may send
 	// PassAuth hands logins on to Upstream, which decides about them; each such client
@@ -117,10 +119,13 @@ type User struct {
 	Domains []string // sender domains the user is bound to; empty for any
 }
 
-// Burst bounds insertions of one company within a time; zero Insertions: no bound.
+// Burst bounds insertions of one company within a time: to Insertions, or to
+// Factor times the most that its busiest window of the last four weeks had,
+// whichever is more. Zero Insertions: no bound.
 type Burst struct {
 	Insertions int
-	Window     time.Duration
+	Factor     int
+	Window     time.Duration // whole slots of store.PaceSlot
 }
 
 // Limits bound what clients may use; a zero takes the default in brackets.

@@ -17,6 +17,9 @@ type command struct {
 	options []option
 }
 
+// line is the command as it goes upstream.
+func (c command) line() envelopeLine { return envelopeLine{path: c.path, params: c.params} }
+
 // option is one ESMTP parameter.
 type option struct {
 	keyword string // upper case

@@ -104,10 +104,17 @@ func (c *conversation) handOn(ctx context.Context, arg string, ask func(Reply) (
 // Extensions implements upstream.
 func (p *personal) Extensions(context.Context) (Extensions, error) { return p.c.extensions, nil }
 
-// Begin implements upstream. A connection that is lost is not replaced: the
-// client must log in again, and is told so.
-func (p *personal) Begin(ctx context.Context, path, params string) (transaction, Reply, error) {
-	mail := envelopeLine{path: path, params: params}
+// BeginAll implements upstream, one step at a time. A connection that is lost is
+// not replaced: the client must log in again, and is told so.
+func (p *personal) BeginAll(ctx context.Context, mail envelopeLine, _ []envelopeLine) (transaction, Reply, []Reply, error) {
+	x, r, err := p.begin(ctx, mail)
+	if err != nil {
+		return nil, Reply{}, nil, err
+	}
+	return x, r, nil, nil
+}
+
+func (p *personal) begin(ctx context.Context, mail envelopeLine) (*exchange, Reply, error) {
 	if err := mail.check(); err != nil {
 		return nil, Reply{}, fmt.Errorf("check envelope: %w", err)
 	}

@@ -432,7 +432,7 @@ func TestEnvelopeAtOnce(t *testing.T) {
 			for i := range to {
 				to[i].path = fmt.Sprintf("<r%d@mail.example>", i)
 			}
-			x, r, answers, err := u.beginAll(context.Background(), envelopeLine{path: "<a@b.example>"}, to)
+			x, r, answers, err := u.BeginAll(context.Background(), envelopeLine{path: "<a@b.example>"}, to)
 			if err != nil || r.Code != 250 || len(answers) != n {
 				t.Fatalf("got %v, %d answers, %v", r, len(answers), err)
 			}
@@ -448,7 +448,7 @@ func TestEnvelopeAtOnce(t *testing.T) {
 			if got := len(up.Messages()[0].Rcpt); got != n-2 {
 				t.Errorf("message went to %d, want %d", got, n-2)
 			}
-			x, r, answers, err = u.beginAll(context.Background(), envelopeLine{path: "<a@b.example>"}, to[:3])
+			x, r, answers, err = u.BeginAll(context.Background(), envelopeLine{path: "<a@b.example>"}, to[:3])
 			if err != nil || r.Code != 550 || len(answers) != 0 {
 				t.Errorf("MAIL refused: got %v, %v, %v", r, answers, err)
 			}
@@ -468,7 +468,7 @@ func TestEnvelopeAtOnceStale(t *testing.T) {
 		second := smtptest.NewUpstream(t, smtptest.Options{})
 		u := newPool(t, nil, first, second)
 		to := []envelopeLine{{path: "<one@mail.example>"}, {path: "<two@mail.example>"}}
-		x, _, answers, err := u.beginAll(context.Background(), envelopeLine{path: "<a@b.example>"}, to)
+		x, _, answers, err := u.BeginAll(context.Background(), envelopeLine{path: "<a@b.example>"}, to)
 		if err != nil || len(answers) != 2 || answers[1].Code != 250 {
 			t.Fatalf("got %v, %v", answers, err)
 		}

@@ -151,7 +151,7 @@ func (p *Proxy) judge(ctx context.Context, t *transit, o *offer) (letter, comman
 		return nil, command{}, err
 	}
 	o.stage = "decide"
-	o.verdict = l.decide(t.envelope(p.directory.Load().linkHosts))
+	o.verdict = l.decide(t.envelope())
 	if o.reason = p.unedited(t, o, theirs); o.reason != "" {
 		return nil, command{}, nil
 	}
@@ -244,8 +244,8 @@ func (p *Proxy) inspecting(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-func (t *transit) envelope(linkHosts []string) rewrite.Envelope {
-	env := rewrite.Envelope{From: t.from.address(), OwnDomains: t.company.Domains, LinkHosts: linkHosts}
+func (t *transit) envelope() rewrite.Envelope {
+	env := rewrite.Envelope{From: t.from.address(), OwnDomains: t.company.Domains}
 	for _, r := range t.recipients {
 		env.Recipients = append(env.Recipients, r.address())
 	}
@@ -255,6 +255,9 @@ func (t *transit) envelope(linkHosts []string) rewrite.Envelope {
 // unedited is the reason why a message that was decided about stays as it is.
 func (p *Proxy) unedited(t *transit, o *offer, theirs Extensions) string {
 	if o.verdict.Kind == rewrite.None || o.verdict.Kind == "" {
+		if o.verdict.Near() {
+			p.traffic.add(source{t.company.ID, o.verdict.Rule}, store.Traffic{Near: 1})
+		}
 		return or(o.verdict.Reason, "no_rule")
 	}
 	p.metrics.detected.WithLabelValues(o.verdict.Rule).Inc()
@@ -281,11 +284,11 @@ func (p *Proxy) record(ctx context.Context, t *transit, o *offer, candidate comm
 	if err != nil {
 		return "", err
 	}
-	if !t.company.burst.allow(p.o.Now()) {
-		return "burst", nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeouts.Store)
 	defer cancel()
+	if ok, err := t.company.burst.allow(ctx, p.o.Now(), t.company.Burst); err != nil || !ok {
+		return "burst", err
+	}
 	company, address := t.company.ID, candidate.address()
 	o.token = p.o.Keys.Token(company, key, address)
 	o.referral, err = p.o.Referrals.Offer(ctx, store.Offer{
@@ -322,6 +325,9 @@ func (p *Proxy) leaveAlone(ctx context.Context, t *transit, o *offer, err error)
 	} else {
 		o.reason = "failed_" + o.stage
 		p.metrics.failOpen.WithLabelValues(o.stage).Inc()
+		if errors.Is(err, rewrite.ErrProof) {
+			p.metrics.proofs.Inc()
+		}
 		t.log.Error("message goes unedited: a step failed",
 			slog.String("company", t.company.ID), slog.String("stage", o.stage), slog.Any("err", err))
 	}

@@ -124,22 +124,6 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-func TestBurst(t *testing.T) {
-	now := time.Unix(0, 0)
-	b := &burst{limit: Burst{Insertions: 2, Window: time.Minute}}
-	for i, step := range []struct {
-		after time.Duration
-		want  bool
-	}{{0, true}, {time.Second, true}, {time.Second, false}, {58 * time.Second, true}, {0, false}, {time.Second, true}} {
-		if now = now.Add(step.after); b.allow(now) != step.want {
-			t.Errorf("step %d: allowed = %v", i, !step.want)
-		}
-	}
-	if !(&burst{}).allow(now) {
-		t.Error("without a bound nothing is allowed")
-	}
-}
-
 // TestLogLine: one line per message, with all that an operator may know and
 // nothing that tells of a person.
 func TestLogLine(t *testing.T) {

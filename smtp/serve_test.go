@@ -559,3 +559,14 @@ func TestNewRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestOwnSenders: clients known by an address that others share send for the
+// company's domains only.
+func TestOwnSenders(t *testing.T) {
+	r := newRig(t, func(o *Options, _ *rig) { o.Companies[0].OwnSenders = true })
+	r.dial().talk("C: EHLO c", "S: 250*",
+		"C: MAIL FROM:<a@other.example>", "S: 550 5.7.1 Sender not allowed*",
+		"C: MAIL FROM:<a@company.example.other.example>", "S: 550 5.7.1 Sender not allowed*",
+		"C: MAIL FROM:<a@sub.company.example>", "S: 250*", "C: RSET", "S: 250*",
+		"C: MAIL FROM:<>", "S: 250*", "C: QUIT", "S: 221*")
+}

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -18,8 +19,9 @@ type mail struct {
 	company    *company
 	via        upstream // the company's, or the connection that the client logged in on
 	up         transaction
-	broken     error  // the transaction upstream is of no use any more
-	chunks     *chunk // nil before the first BDAT
+	ahead      []Reply // upstream's answers to the next RCPTs, which the client has sent already
+	broken     error   // the transaction upstream is of no use any more
+	chunks     *chunk  // nil before the first BDAT
 }
 
 // reset ends the transaction, if there is one.
@@ -73,19 +75,47 @@ func (s *session) mailFrom(arg string) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(s.hard, s.proxy.o.Timeouts.Transaction)
 	defer cancel()
-	up, reply, err := m.via.Begin(ctx, from.path, from.params)
+	s.mail = m
+	up, reply, answers, err := m.via.BeginAll(ctx, from.line(), s.pipelined())
 	s.proxy.metrics.upstream.WithLabelValues("mail").Observe(time.Since(began).Seconds())
-	m.up = up
+	m.up, m.ahead = up, answers
 	if err != nil {
 		s.log.Warn("cannot begin at upstream", slog.String("company", m.company.ID), slog.Any("err", err))
 		reply = replyFor(err)
-	} else if reply = sensible(reply); reply.Class() == 2 {
-		s.mail = m
 	}
-	if s.mail == nil {
-		m.end()
+	if reply = sensible(reply); reply.Class() != 2 {
+		s.reset()
 	}
 	s.answer(reply)
+}
+
+// pipelined is the recipients that the client has named behind MAIL without
+// waiting (RFC 2920, section 3.1). The commands stay where they are, to be
+// answered in their turn; the first that is not right ends the list.
+func (s *session) pipelined() []envelopeLine {
+	var all []envelopeLine
+	for rest := s.wire.buffered(); len(all) < min(maxBatch, s.proxy.o.Limits.Recipients); {
+		line, after, found := bytes.Cut(rest, []byte{'\n'})
+		verb, arg, _ := strings.Cut(string(bytes.TrimSuffix(line, []byte{'\r'})), " ")
+		if !found || !strings.EqualFold(verb, "RCPT") {
+			break
+		}
+		to, err := s.recipient(arg)
+		if err != nil {
+			break
+		}
+		all, rest = append(all, to.line()), after
+	}
+	return all
+}
+
+// recipient reads the argument of RCPT.
+func (s *session) recipient(arg string) (command, error) {
+	to, err := s.parse(arg, "TO", rcptOptions)
+	if err == nil && to.path == "<>" {
+		err = errBadPath
+	}
+	return to, err
 }
 
 // senderReply turns the code for a wrong recipient address into the one for a
@@ -106,10 +136,18 @@ func (s *session) sender(from command) (login, error) {
 	if err != nil {
 		return login{}, err
 	}
-	if u := who.user; u != nil && len(u.Domains) > 0 && from.path != "<>" && !inDomains(u.Domains, from.domain) {
+	if from.path != "<>" && !who.mayBe(from.domain) {
 		return login{}, errNotOwnSender
 	}
 	return who, nil
+}
+
+// mayBe tells whether the client may send from a domain.
+func (l login) mayBe(domain string) bool {
+	if l.user != nil {
+		return len(l.user.Domains) == 0 || inDomains(l.user.Domains, domain)
+	}
+	return !l.company.OwnSenders || l.company.owns(domain)
 }
 
 // rcptTo hands one recipient to the upstream, whose answer is the answer.
@@ -119,10 +157,7 @@ func (s *session) rcptTo(arg string) {
 		s.wrong(503, "5.5.1 MAIL first")
 		return
 	}
-	to, err := s.parse(arg, "TO", rcptOptions)
-	if err == nil && to.path == "<>" {
-		err = errBadPath
-	}
+	to, err := s.recipient(arg)
 	if err != nil {
 		s.errors++
 		s.wire.reply(replyFor(err))
@@ -139,11 +174,7 @@ func (s *session) offerRecipient(m *mail, to command) Reply {
 	if m.broken != nil {
 		return replyFor(m.broken)
 	}
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(s.hard, s.proxy.o.Timeouts.Transaction)
-	defer cancel()
-	reply, err := m.up.Rcpt(ctx, to.path, to.params)
-	s.proxy.metrics.upstream.WithLabelValues("rcpt").Observe(time.Since(began).Seconds())
+	reply, err := s.askRecipient(m, to)
 	if err != nil {
 		m.broken = err
 		s.log.Warn("recipient got no answer", slog.String("company", m.company.ID), slog.Any("err", err))
@@ -156,6 +187,21 @@ func (s *session) offerRecipient(m *mail, to command) Reply {
 		m.broken = errLost
 	}
 	return reply
+}
+
+// askRecipient is the upstream's answer, which may be there already.
+func (s *session) askRecipient(m *mail, to command) (Reply, error) {
+	if len(m.ahead) > 0 {
+		reply := m.ahead[0]
+		m.ahead = m.ahead[1:]
+		return reply, nil
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(s.hard, s.proxy.o.Timeouts.Transaction)
+	defer cancel()
+	reply, err := m.up.Rcpt(ctx, to.path, to.params)
+	s.proxy.metrics.upstream.WithLabelValues("rcpt").Observe(time.Since(began).Seconds())
+	return reply, err
 }
 
 // sensible refuses to hand on what is no final answer to a command.

@@ -114,7 +114,7 @@ func (p *Proxy) editSafely(ctx context.Context, t *transit, o *offer, l letter) 
 
 // forwardCopy runs a whole transaction upstream.
 func (p *Proxy) forwardCopy(ctx context.Context, t *transit, o *offer) (Reply, error) {
-	up, reply, err := t.via.Begin(ctx, t.from.path, t.from.params)
+	up, reply, err := beginWith(ctx, t.via, t.from.line(), t.recipients[0].line())
 	t.up = up
 	defer t.end()
 	if err != nil {
@@ -123,14 +123,21 @@ func (p *Proxy) forwardCopy(ctx context.Context, t *transit, o *offer) (Reply, e
 	if reply = sensible(reply); reply.Class() != 2 {
 		return reply, nil
 	}
-	to := t.recipients[0]
-	if reply, err = up.Rcpt(ctx, to.path, to.params); err != nil {
-		return replyFor(err), err
-	}
-	if reply = sensible(reply); reply.Class() != 2 {
-		return reply, nil
-	}
 	return p.forward(ctx, t, o)
+}
+
+// beginWith begins a transaction with one recipient. The reply is that to RCPT, or
+// to MAIL if it was refused. The transaction must be ended unless it is nil.
+func beginWith(ctx context.Context, via upstream, from, to envelopeLine) (transaction, Reply, error) {
+	up, reply, answers, err := via.BeginAll(ctx, from, []envelopeLine{to})
+	switch {
+	case err != nil || reply.Class() != 2:
+		return up, reply, err
+	case len(answers) > 0:
+		return up, answers[0], nil
+	}
+	reply, err = up.Rcpt(ctx, to.path, to.params)
+	return up, reply, err
 }
 
 // combine makes one truth of many. A refusal that may pass makes the client come

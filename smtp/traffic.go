@@ -35,6 +35,7 @@ func (t *traffic) add(from source, d store.Traffic) {
 	sum := t.counts[from]
 	sum.Seen += d.Seen
 	sum.Matched += d.Matched
+	sum.Near += d.Near
 	sum.Inserted += d.Inserted
 	t.counts[from] = sum
 }
@@ -61,7 +62,8 @@ func (p *Proxy) countTraffic(ctx context.Context) {
 	}
 }
 
-// FlushTraffic hands what was counted to the store now. What the store does not
+// FlushTraffic hands what was counted to the store now, for reports and for the
+// burst guards. What the store does not
 // take is kept for the next time.
 func (p *Proxy) FlushTraffic(ctx context.Context) {
 	for from, d := range p.traffic.take() {
@@ -73,4 +75,5 @@ func (p *Proxy) FlushTraffic(ctx context.Context) {
 			p.log.Warn("cannot record traffic", slog.String("company", from.company), slog.Any("err", err))
 		}
 	}
+	p.flushPaces(ctx)
 }

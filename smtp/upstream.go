@@ -21,10 +21,12 @@ type upstream interface {
 	// Extensions returns the mirror of the upstream's EHLO, probed at most every
 	// ten minutes; it dials when nothing is known yet.
 	Extensions(ctx context.Context) (Extensions, error)
-	// Begin takes a connection for one transaction and sends MAIL. path and
-	// params are as the client wrote them: "<a@b>" and "SIZE=1 BODY=8BITMIME".
-	// A non-nil error means that there was no reply to hand on (see replyFor).
-	Begin(ctx context.Context, path, params string) (transaction, Reply, error)
+	// BeginAll takes a connection for one transaction and sends MAIL, and RCPT for
+	// the recipients that are known already, in one round trip where the server lets
+	// (RFC 2920). There is an answer for each recipient that was asked about: for
+	// all of them or none, and none if MAIL was refused. A non-nil error means that
+	// there was no reply to hand on (see replyFor).
+	BeginAll(ctx context.Context, mail envelopeLine, to []envelopeLine) (transaction, Reply, []Reply, error)
 }
 
 // transaction is one mail transaction with an upstream. Not for concurrent use.

@@ -20,6 +20,7 @@ type admin struct {
 	ready    func(context.Context) error // why mail would not be edited or taken now
 	reload   func() error
 	report   func(context.Context) ([]reportRow, error)
+	observed func(context.Context) ([]observed, error)
 	pause    *killSwitch
 }
 
@@ -27,6 +28,7 @@ func (a admin) handler() http.Handler {
 	mux := a.readOnly()
 	mux.HandleFunc("POST /-/reload", a.reloadNow)
 	mux.HandleFunc("GET /report", a.reportNow)
+	mux.HandleFunc("GET /observe", a.observeNow)
 	mux.Handle("POST /-/pause", a.pause)
 	mux.Handle("POST /-/resume", a.pause)
 	// A page in the admin's browser must not be able to reload or read us.

@@ -41,26 +41,41 @@ func (c *checkCommand) Run(t *terminal) error {
 func checkDKIM(t *terminal, config *configs.Config, lookup func(context.Context, string) ([]string, error)) error {
 	wrong := 0
 	for i := range config.Companies {
-		for _, k := range signingKeys(&config.Companies[i]) {
-			records, err := lookup(t.ctx, k.Name())
-			if err == nil {
-				err = k.Published(records)
+		for _, found := range publishedKeys(t.ctx, &config.Companies[i], lookup) {
+			if found.err != nil {
+				wrong++
+				fmt.Fprintf(t.stderr, "%s: %v\n  publish this TXT record: %s\n", found.name, found.err, found.record)
 			}
-			if err == nil {
-				continue
-			}
-			wrong++
-			record, recordErr := k.Record()
-			if recordErr != nil {
-				return recordErr
-			}
-			fmt.Fprintf(t.stderr, "%s: %v\n  publish this TXT record: %s\n", k.Name(), err, record)
 		}
 	}
 	if wrong > 0 {
 		return fmt.Errorf("%s not published as the relay signs", count(wrong, "DKIM key is", "DKIM keys are"))
 	}
 	return nil
+}
+
+// publishedKey is a key that signs mail, as the DNS has it.
+type publishedKey struct {
+	name   string // of the record
+	record string // as it should be
+	err    error  // nil: it is so
+}
+
+// publishedKeys looks up the DKIM keys of a company.
+func publishedKeys(ctx context.Context, c *configs.Company, lookup func(context.Context, string) ([]string, error)) []publishedKey {
+	var all []publishedKey
+	for _, k := range signingKeys(c) {
+		found := publishedKey{name: k.Name()}
+		var records []string
+		if found.record, found.err = k.Record(); found.err == nil {
+			records, found.err = lookup(ctx, k.Name())
+		}
+		if found.err == nil {
+			found.err = k.Published(records)
+		}
+		all = append(all, found)
+	}
+	return all
 }
 
 // loadConfig loads a configuration and prints every problem; warnings do not fail.

@@ -41,6 +41,7 @@ func tasks() map[string]func() task {
 		"affected":     func() task { return new(affectedTask) },
 		"rotate-keys":  func() task { return new(rotateTask) },
 		"purge":        func() task { return new(purgeTask) },
+		"observe":      func() task { return new(observeTask) },
 		"outbox":       func() task { return new(outboxTask) },
 	}
 }

@@ -81,12 +81,13 @@ type doctor struct {
 	hostname  string
 	now       func() time.Time
 	lookup    func(ctx context.Context, host string) ([]string, error)
+	lookupTXT func(ctx context.Context, name string) ([]string, error)
 	roots     *x509.CertPool // nil: the system's
 	observed  []observation
 }
 
 func newDoctor(config *configs.Config, companies []configs.Company) *doctor {
-	return &doctor{config: config, companies: companies, now: time.Now, lookup: net.DefaultResolver.LookupHost}
+	return &doctor{config: config, companies: companies, now: time.Now, lookup: net.DefaultResolver.LookupHost, lookupTXT: net.DefaultResolver.LookupTXT}
 }
 
 // examine looks at everything, in the order in which an admin mends it. A test
@@ -97,12 +98,16 @@ func (d *doctor) examine(ctx context.Context, sendTo string) {
 	d.certificate()
 	d.secrets()
 	d.running(ctx)
-	for i := range d.config.Listen.SMTP {
-		d.listener(ctx, d.config.Listen.SMTP[i])
+	for _, a := range d.config.Listen.SMTP {
+		d.listener(ctx, a, false)
+	}
+	for _, a := range d.config.Listen.SMTPS {
+		d.listener(ctx, a, true)
 	}
 	for i := range d.companies {
 		company := &d.companies[i]
 		d.upstream(ctx, company)
+		d.signatures(ctx, company)
 		d.linkHost(ctx, company)
 		d.passage(ctx, company)
 		if sendTo != "" {

@@ -111,7 +111,7 @@ func (d *doctor) isOurs(remote string) bool {
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(d.config.Listen.SMTP, func(a configs.Address) bool {
+	return slices.ContainsFunc(slices.Concat(d.config.Listen.SMTP, d.config.Listen.SMTPS), func(a configs.Address) bool {
 		host, port, err := net.SplitHostPort(string(a))
 		if err != nil || port != strconv.Itoa(int(at.Port())) {
 			return false
@@ -165,6 +165,20 @@ func (d *doctor) extensions(subject string, theirs smtp.Extensions) {
 	if limit := int64(d.config.Limits.MessageSize); err == nil && size > limit {
 		d.say(subject, warning, "raise limits.message_size if mails that large are sent",
 			"takes %s bytes, and limits.message_size is %d: larger mails are refused by the relay", theirs["SIZE"], limit)
+	}
+}
+
+// signatures looks up the keys that sign edited mail.
+func (d *doctor) signatures(ctx context.Context, c *configs.Company) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	for _, found := range publishedKeys(ctx, c, d.lookupTXT) {
+		subject := "DKIM key " + found.name
+		if found.err != nil {
+			d.say(subject, failed, "publish this TXT record: "+found.record, "%v", found.err)
+			continue
+		}
+		d.say(subject, fine, "", "published as the relay signs")
 	}
 }
 

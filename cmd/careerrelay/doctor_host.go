@@ -192,7 +192,7 @@ func (d *doctor) get(ctx context.Context, url string) (webAnswer, error) {
 }
 
 // listener talks to a listener of the relay as a client would.
-func (d *doctor) listener(ctx context.Context, a configs.Address) {
+func (d *doctor) listener(ctx context.Context, a configs.Address, implicitTLS bool) {
 	subject := "listener " + string(a)
 	conn, err := d.dial(ctx, reachable(string(a)))
 	if err != nil {
@@ -200,6 +200,10 @@ func (d *doctor) listener(ctx context.Context, a configs.Address) {
 		return
 	}
 	defer conn.Close()
+	if implicitTLS {
+		// The certificate itself is looked at in the file.
+		conn = tls.Client(conn, &tls.Config{ServerName: d.hostname, InsecureSkipVerify: true})
+	}
 	client := gosmtp.NewClient(conn)
 	if err := client.Hello(d.hostname); err != nil {
 		d.say(subject, warning, "add this machine to accept.networks to have it looked at from here", "%v", err)

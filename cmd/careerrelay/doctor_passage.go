@@ -252,3 +252,7 @@ func (forgetful) Confirm(context.Context, store.Token) error { return nil }
 func (forgetful) Void(context.Context, store.Token) error { return nil }
 
 func (forgetful) Add(context.Context, string, string, store.Traffic) error { return nil }
+
+func (forgetful) AddPace(context.Context, store.Pace) error { return nil }
+
+func (forgetful) Pace(context.Context, string, time.Time) ([]store.Pace, error) { return nil, nil }

@@ -18,6 +18,7 @@ import (
 // world is a site whose every part the doctor likes, until a test spoils one.
 type world struct {
 	*relay
+	smtps     string
 	authority *smtptest.Authority
 	mail      *smtptest.Upstream
 	pages     *httptest.Server
@@ -26,13 +27,14 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{relay: newRelay(t), authority: smtptest.NewAuthority(t)}
+	w := &world{relay: newRelay(t), smtps: freeAddress(t), authority: smtptest.NewAuthority(t)}
 	w.mail = smtptest.NewUpstream(t, smtptest.Options{TLS: w.authority.Server(t, "localhost")})
 	w.pages = w.serve(t, func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Write([]byte("<p>Is this mail ours? Licence 13-ユ-000000</p>"))
 	})
 	cert, key := smtptest.WriteFiles(t, w.dir, w.authority.Issue(t, "relay.sample.example.jp"))
 	w.config = strings.NewReplacer(
+		"listen:\n", "listen:\n  smtps: [\""+w.smtps+"\"]\n",
 		"smtp+insecure://127.0.0.1:2526", "smtp://localhost:"+port(t, w.mail.Addr()),
 		"public_url: http://"+w.web, "public_url: "+strings.Replace(w.pages.URL, "127.0.0.1", "localhost", 1),
 		"# hostname: relay.example.co.jp", "hostname: relay.sample.example.jp\ntls: {cert: "+cert+", key: "+key+"}\n#",
@@ -69,6 +71,7 @@ func (w *world) doctor(t *testing.T, sendTo string) []observation {
 		}
 		return []string{"127.0.0.1"}, nil
 	}
+	d.lookupTXT = func(context.Context, string) ([]string, error) { return nil, errors.New("no such record") }
 	d.examine(t.Context(), sendTo)
 	return d.observed
 }
@@ -92,6 +95,9 @@ func TestDoctorLikesAGoodSite(t *testing.T) {
 	running := w.relay.serve(t)
 	all := w.doctor(t, "it@sample.example.jp")
 	running.stop()
+	if o := seen(t, all, "listener "+w.smtps, "no STARTTLS"); o.Health != fine { // it speaks TLS already
+		t.Errorf("%+v", o)
+	}
 	for _, o := range all {
 		if o.Health == failed || o.Health == warning && !strings.Contains(o.Detail, "limits.message_size is 50000000") {
 			t.Errorf("%+v", o)
@@ -160,6 +166,7 @@ func TestDoctorFinds(t *testing.T) {
 			cert, key := smtptest.WriteFiles(t, dir, w.authority.IssueExpired(t, "relay.sample.example.jp"))
 			w.swap("[smtp://localhost:"+port(t, w.mail.Addr())+"]", "[smtp://localhost:"+port(t, w.mail.Addr())+"]\n    upstream_tls: {cert: "+cert+", key: "+key+"}")
 		}, "client certificate", failed, "renew it"},
+		{"unpublished DKIM key", func(t *testing.T, w *world) { w.config = withResign(t, w.dir, w.config) }, "DKIM key rsa1._domainkey", failed, "v=DKIM1"},
 		{"small upstream", func(t *testing.T, w *world) {
 			up := smtptest.NewUpstream(t, smtptest.Options{TLS: w.authority.Server(t, "localhost"), Extensions: []string{"SIZE 99000000"}})
 			w.swap("smtp://localhost:"+port(t, w.mail.Addr()), "smtp://localhost:"+port(t, up.Addr()))

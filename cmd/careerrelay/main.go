@@ -38,6 +38,7 @@ type commands struct {
 	Explain explainCommand `cmd:"" help:"Say what the relay would do with a mail, why, and show the edit."`
 	Replay  replayCommand  `cmd:"" help:"Decide and edit stored mails without sending anything."`
 	Score   scoreCommand   `cmd:"" help:"Compare verdicts with the labels of a corpus."`
+	Train   trainCommand   `cmd:"" help:"Learn the model of rejections from labelled mails, or measure it on authors left out."`
 	Prove   proveCommand   `cmd:"" help:"Tell whether a mail is another one plus insertions, and nothing else."`
 	Report  reportCommand  `cmd:"" help:"Print counts and credits of each company."`
 	Audit   auditCommand   `cmd:"" help:"Verify ledger, consents and journal, and print the heads of their chains."`

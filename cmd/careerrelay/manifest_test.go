@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/careerrelay/careerrelay/rewrite"
 )
 
 func TestManifestAndScores(t *testing.T) {
@@ -21,16 +23,25 @@ func TestManifestAndScores(t *testing.T) {
 		t.Fatalf("rows = %+v", rows)
 	}
 	var out strings.Builder
-	printScores(&out, rows, []string{"none", "rejection", "none", "rejection", "leaver", "rejection"})
+	verdicts := []rewrite.Kind{"none", "rejection", "none", "rejection", "leaver", "rejection"}
+	judgements := make([]judged, len(rows))
+	for i, kind := range verdicts {
+		v := rewrite.Verdict{Kind: kind, Rule: "r", Score: 2, Evidence: []rewrite.Evidence{{ID: "no", Weight: 2, Text: "we\nregret"}}}
+		judgements[i] = judged{rows[i], "ja", v}
+	}
+	printScores(&out, judgements)
+	printed := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"easy           2      1   0.500       1                0      1.000",
-		"counted           2      1   0.500       3                1      0.500",
-		"judgement           0      0       -       1                1      0.000",
-		"leavers 1, found 1; others taken for leavers 0",
+		"easy 2 1 0.500 1 0 1.000",
+		"counted 2 1 0.500 3 1 0.500",
+		"judgement 0 0 - 1 1 0.000",
+		"ja easy 2 1 0.500 1 0 1.000",
+		"ja counted 1 1 1.000 4 0 1.000",
+		`easy] y rule "r", score 2.0 +2.0 no we regret`,
 		"r/2.eml: rejection taken for none [easy] y",
 		"o/1.eml: other taken for rejection [hard] looks like one",
 	} {
-		if !strings.Contains(out.String(), want) {
+		if !strings.Contains(printed, want) {
 			t.Errorf("lacks %q:\n%s", want, out.String())
 		}
 	}

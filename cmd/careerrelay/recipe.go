@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -68,6 +69,7 @@ type recipeValues struct {
 	SmartHost   string // the host; in brackets if it is an address
 	Local       bool   // on this machine
 	TLS         bool   // STARTTLS is offered
+	Cert, Key   string // files of the relay's certificate
 	Upstreams   string
 	Back        string // host:port of the upstream, where Postfix takes mail back
 	Service     string
@@ -85,13 +87,13 @@ func (c *recipeCommand) values(config *configs.Config) (recipeValues, error) {
 	if err != nil {
 		return recipeValues{}, err
 	}
-	host, port, err := net.SplitHostPort(cmp.Or(c.Relay, seenFrom(hostname, string(config.Listen.SMTP[0]))))
+	host, port, err := net.SplitHostPort(cmp.Or(c.Relay, seenFrom(hostname, string(slices.Concat(config.Listen.SMTP, config.Listen.SMTPS)[0]))))
 	if err != nil {
 		return recipeValues{}, fmt.Errorf("read --relay: %w", err)
 	}
 	v := recipeValues{
 		Config: c.Config, ID: string(company.ID), Domain: string(company.Domains[0]), Hostname: hostname, Host: host, Port: port, SmartHost: host,
-		TLS: config.TLS.Cert != "", Service: c.Service, CompanyLink: company.PublicURL.URL.JoinPath("c", string(company.ID)).String(),
+		TLS: config.TLS.Cert != "", Cert: cmp.Or(string(config.TLS.Cert), "relay.pem"), Key: cmp.Or(string(config.TLS.Key), "relay.key"), Service: c.Service, CompanyLink: company.PublicURL.URL.JoinPath("c", string(company.ID)).String(),
 		Tenant: strings.ReplaceAll(string(company.Domains[0]), ".", "-"), Stamp: smtp.StampName, StampWord: smtp.StampWord,
 		Upstreams: strings.Join(texts(company.Upstream), ", "),
 	}

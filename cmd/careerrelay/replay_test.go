@@ -265,7 +265,7 @@ func TestExplain(t *testing.T) {
 
 func TestScore(t *testing.T) {
 	got := inProcess(t, "", "score", "../../testdata/corpus")
-	if got.code != 0 || !strings.Contains(got.stdout, "counted") || !strings.Contains(got.stdout, "leavers") {
+	if got.code != 0 || !strings.Contains(got.stdout, "counted") || !strings.Contains(got.stdout, "leaver  labelled") {
 		t.Errorf("score = %+v", got)
 	}
 	if got := inProcess(t, "", "score", t.TempDir()); got.code != 1 || !strings.Contains(got.stderr, "manifest.tsv") {

@@ -16,13 +16,21 @@ import (
 	"github.com/careerrelay/careerrelay/store/bolt"
 )
 
-// reportCommand prints what each company has earned.
+// reportCommand prints what each company has earned, or what its rules find.
 type reportCommand struct {
-	Config string `help:"Configuration file." default:"careerrelay.yaml" placeholder:"FILE"`
-	JSON   bool   `name:"json" help:"A list of objects for scripts."`
+	Config  string `help:"Configuration file." default:"careerrelay.yaml" placeholder:"FILE"`
+	Observe bool   `help:"What would be changed instead, by rule, and near misses."`
+	Since   string `help:"With --observe: from this month on." placeholder:"YYYY-MM"`
+	JSON    bool   `name:"json" help:"A list of objects for scripts."`
 }
 
 func (c *reportCommand) Run(t *terminal) error {
+	if _, err := time.Parse("2006-01", c.Since); c.Since != "" && err != nil {
+		return fmt.Errorf("--since %q is no month: write 2026-04", c.Since)
+	}
+	if c.Observe {
+		return perform(t, c.Config, "observe", &observeTask{Since: c.Since, JSON: c.JSON}, t.stdout)
+	}
 	config, err := configs.Load(c.Config)
 	if err != nil {
 		return err

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"os"
+
+	"github.com/careerrelay/careerrelay/rewrite"
 )
 
-// scoreCommand compares verdicts with what people say the mails are.
+// scoreCommand compares verdicts with what people say the mails are. It quotes
+// the mails that were judged wrongly: it is for a person's eyes, not for logs.
 type scoreCommand struct {
-	Dir    string `arg:"" help:"Folder with manifest.tsv files and the mails they name."`
+	Dir    string `arg:"" help:"Folder of labelled mails: manifest.tsv files and the mails they name, or YAML lists."`
 	Config string `help:"Configuration file; without it the shipped rules." placeholder:"FILE"`
+	Totals bool   `help:"Only the tables: no mail is named or quoted."`
 }
 
 func (c *scoreCommand) Run(t *terminal) error {
@@ -16,22 +20,24 @@ func (c *scoreCommand) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	rows, err := readManifests(c.Dir)
+	samples, err := readSamples(c.Dir)
 	if err != nil {
 		return err
 	}
-	verdicts := make([]string, len(rows))
-	for i, row := range rows {
-		raw, err := os.ReadFile(row.path)
+	rows := make([]judged, len(samples))
+	for i, one := range samples {
+		f, err := ins.inspect(one.raw)
 		if err != nil {
-			return err
+			fmt.Fprintf(t.stderr, "careerrelay: %s: %v\n", one.path, err)
 		}
-		f, err := ins.inspect(raw)
-		if err != nil {
-			fmt.Fprintf(t.stderr, "careerrelay: %s: %v\n", row.path, err)
-		}
-		verdicts[i] = string(f.verdict.Kind)
+		f.verdict.Kind = cmp.Or(f.verdict.Kind, rewrite.None)
+		rows[i] = judged{one.labelled, rewrite.LanguageOf(&f.reading), f.verdict}
 	}
-	printScores(t.stdout, rows, verdicts)
+	if c.Totals {
+		printTable(t.stdout, rows, rewrite.Rejection)
+		printTable(t.stdout, rows, rewrite.Leaver)
+		return nil
+	}
+	printScores(t.stdout, rows)
 	return nil
 }

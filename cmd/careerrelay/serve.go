@@ -323,7 +323,11 @@ func (s *server) companyIDs() []string {
 }
 
 func (s *server) admin() admin {
-	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report, pause: s.pause}
+	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report, observed: s.observed, pause: s.pause}
+}
+
+func (s *server) observed(ctx context.Context) ([]observed, error) {
+	return observedOf(ctx, s.store, s.reloader.companies(), "")
 }
 
 // ready tells why mail would not be taken, or not be edited, now.

@@ -33,7 +33,7 @@ func (s *server) proxyOptions(c *configs.Config, ups upstreams, hostname string)
 		},
 		Timeouts: smtp.Timeouts{
 			Command: time.Duration(c.Timeouts.Command), Data: time.Duration(c.Timeouts.Data),
-			Transaction: time.Duration(c.Timeouts.Transaction), Drain: time.Duration(c.Timeouts.Drain),
+			Transaction: time.Duration(c.Timeouts.Transaction), Inspect: time.Duration(c.Timeouts.Inspect), Drain: time.Duration(c.Timeouts.Drain),
 		},
 		Paused: s.pause.paused, Logger: s.log, Registerer: s.registry,
 	}
@@ -74,14 +74,14 @@ func companiesOf(c *configs.Config, ups upstreams, hostname string) ([]smtp.Comp
 		}
 		all = append(all, smtp.Company{
 			ID: string(one.ID), Domains: ownDomains(c, one), Upstream: up,
-			Networks: prefixes(one.Accept.Networks), Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
+			Networks: prefixes(one.Accept.Networks), OwnSenders: one.Accept.OwnSenders, Users: users(one.Accept.Users), ClientNames: texts(one.Accept.ClientNames),
 			PassAuth: one.UpstreamAuth.Mechanism == configs.ByClient,
 			Mode:     smtp.Mode(one.Mode), Test: one.Test, Rules: one.Compiled(), Release: one.Release,
 			Block: func(v rewrite.Verdict, link, optOut string) (rewrite.Block, bool) {
 				return one.Block(c.Agency, v, link, optOut)
 			},
 			DKIM: smtp.DKIM(one.DKIM), SigningKeys: signingKeys(one), Recipients: smtp.Recipients(one.Recipients),
-			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Window: time.Duration(one.Burst.Window)},
+			Burst: smtp.Burst{Insertions: one.Burst.Insertions, Factor: one.Burst.Factor, Window: time.Duration(one.Burst.Window)},
 		})
 	}
 	return all, nil
