@@ -50,7 +50,7 @@ func (l *logBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l
 
 // relay is the relay's side: a real store with people in it.
 type relay struct {
-	t      *testing.T
+	t      testing.TB
 	clock  *clock
 	store  *bolt.Store
 	keys   *store.Keys
@@ -60,7 +60,7 @@ type relay struct {
 	logger *slog.Logger
 }
 
-func newRelay(t *testing.T) *relay {
+func newRelay(t testing.TB) *relay {
 	t.Helper()
 	r := &relay{t: t, clock: &clock{at: time.Date(2026, 6, 1, 9, 0, 0, 0, time.UTC)}, log: &logBuffer{}}
 	r.logger = slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -178,7 +178,7 @@ type got struct {
 // receiver is the agency's end: a real HTTP server that checks what the standard
 // asks it to check, and answers as the test says.
 type receiver struct {
-	t      *testing.T
+	t      testing.TB
 	server *httptest.Server
 	secret string
 	answer func(w http.ResponseWriter, r *http.Request, nth int)
@@ -256,7 +256,7 @@ func (rc *receiver) messages() []got {
 func (r *relay) webhook(u *url.URL, change func(*WebhookOptions)) *Webhook {
 	r.t.Helper()
 	o := WebhookOptions{Desk: r.desk, Outbox: r.store, URL: u, Now: r.clock.now, Jitter: func() float64 { return 0.5 }, Logger: r.logger,
-		Secrets: func() ([][]byte, error) { return [][]byte{[]byte(newSecret)}, nil }, Timeout: 5 * time.Second}
+		Secrets: func() ([][]byte, error) { return [][]byte{[]byte(newSecret)}, nil }, Timeout: time.Minute}
 	if change != nil {
 		change(&o)
 	}

@@ -65,6 +65,8 @@ type Config struct {
 	Attribution Attribution `yaml:"attribution"`
 	// How long a link works. A change needs a restart.
 	LinkLife Duration `yaml:"link_life"`
+	// Who may look at the dashboard, and how they log in. A change needs a restart.
+	Dashboard Dashboard `yaml:"dashboard"`
 	// How long what is kept is kept.
 	Retention Retention `yaml:"retention"`
 	// What happens to a line that ends in a bare LF: normalise it to CRLF, or reject the message.
@@ -97,6 +99,9 @@ type Listen struct {
 	Metrics Address `yaml:"metrics"`
 	// Address of the agency's API. Put a web server with TLS in front of it.
 	Agency Address `yaml:"agency"`
+	// Address of the dashboard for human resources, IT, the agency and auditors; needs dashboard. Put a web
+	// server with TLS in front of it.
+	Dashboard Address `yaml:"dashboard"`
 	// Load balancers that speak the PROXY protocol to us.
 	ProxyProtocol []Network `yaml:"proxy_protocol"`
 }
@@ -356,6 +361,7 @@ func defaults(v any) {
 		}
 		c.Retention = Retention{Unused: Duration(30 * day), Profile: Duration(30 * day), Withdrawn: Duration(30 * day), Letters: Duration(90 * day), Records: Duration(3 * 366 * day)}
 		c.BareNewline = "normalise"
+		c.Dashboard = Dashboard{Idle: seconds(1800), Session: seconds(12 * 3600)}
 	case *Company:
 		c.Mode = "insert"
 		c.Rules = []string{"builtin:ja", "builtin:en"}
@@ -415,7 +421,7 @@ func (l *Listen) replace(other Listen) {
 	if len(other.SMTPS) > 0 {
 		l.SMTPS = other.SMTPS
 	}
-	l.Web, l.Admin = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin)
+	l.Web, l.Admin, l.Agency = cmp.Or(other.Web, l.Web), cmp.Or(other.Admin, l.Admin), cmp.Or(other.Agency, l.Agency)
 }
 
 // File is the name the configuration was loaded from.

@@ -29,6 +29,7 @@ func validate(c *Config, d *decoder) {
 	v.bounds()
 	v.retention()
 	v.companies()
+	v.dashboard()
 	v.openRelay()
 }
 
@@ -139,6 +140,7 @@ func (v validation) listenTLS() {
 func (v validation) addresses() map[string]Address {
 	all := map[string]Address{
 		"listen.web": v.c.Listen.Web, "listen.admin": v.c.Listen.Admin, "listen.metrics": v.c.Listen.Metrics, "listen.agency": v.c.Listen.Agency,
+		"listen.dashboard": v.c.Listen.Dashboard,
 	}
 	for i, a := range v.c.Listen.SMTP {
 		all[fmt.Sprintf("listen.smtp[%d]", i)] = a

@@ -135,18 +135,22 @@ func (c *charset) fits(b []byte) bool {
 	return !strings.ContainsRune(c.decode(b), utf8.RuneError)
 }
 
-// cleanJIS tells whether all octets in a set of ISO-2022-JP other than ASCII are
-// graphic ones or line ends: what a control character is there, or a blank, no two
-// readers agree on.
+// cleanJIS tells whether the octets are ISO-2022-JP that all readers read alike:
+// seven bits, escape sequences of the sets we know, and in a set other than ASCII
+// graphic characters and line ends alone.
 func cleanJIS(b []byte) bool {
 	ascii := true
 	for i := 0; i < len(b); {
 		if esc := jisEscape(b[i:]); esc != nil {
-			ascii = asciiSet(esc) || len(esc) == 1 && ascii
+			if len(esc) == 1 {
+				return false // of a set that we do not know, or of none
+			}
+			ascii = asciiSet(esc)
 			i += len(esc)
 			continue
 		}
-		if !ascii && (b[i] <= ' ' || b[i] >= 0x7f) && b[i] != '\r' && b[i] != '\n' {
+		graphic := b[i] > ' ' && b[i] < 0x7f || b[i] == '\r' || b[i] == '\n'
+		if b[i] >= 0x80 || !ascii && !graphic {
 			return false
 		}
 		i++

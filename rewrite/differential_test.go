@@ -11,6 +11,7 @@ import (
 
 	"github.com/emersion/go-message"
 	_ "github.com/emersion/go-message/charset" // the other reader's own charsets
+	"github.com/jhillyerd/enmime/v2"
 )
 
 // pythonReader prints the text of every part of the mail files named on its
@@ -36,7 +37,8 @@ type seen struct{ mediaType, text string }
 
 // TestPythonAgrees lets Python's email package read the golden mails before and
 // after: the same parts, and where it sees a change, it is one insertion that
-// holds our link. It needs python3.
+// holds our link. enmime and go-message, as far as they can read the mail, see the
+// same changes. It needs python3.
 func TestPythonAgrees(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -46,6 +48,26 @@ func TestPythonAgrees(t *testing.T) {
 		t.Skip("python3 is not installed")
 	}
 	names := editedGoldens(t)
+	read, compared := readByPython(t, python, names), map[string]int{}
+	for i, name := range names {
+		agree(t, name, read[2*i], read[2*i+1])
+		others := map[string][2][]seen{"enmime": {enmimeParts(t, name+".eml"), enmimeParts(t, name+".want.eml")}}
+		if before, ok := goMessageParts(readFile(t, name+".eml")); ok {
+			after, _ := goMessageParts(readFile(t, name+".want.eml"))
+			others["go-message"] = [2][]seen{before, after}
+		}
+		for reader, other := range others {
+			compared[reader] += sameChanges(t, name, "python", changes(read[2*i], read[2*i+1]), reader, changes(other[0], other[1]))
+		}
+	}
+	if compared["enmime"] < len(names)*3/4 || compared["go-message"] < len(names)/2 {
+		t.Errorf("of %d mails the readers know so few charsets that this many blocks were compared: %v", len(names), compared)
+	}
+}
+
+// readByPython reads each golden mail before and after its edit.
+func readByPython(t *testing.T, python string, names []string) [][]seen {
+	t.Helper()
 	cmd := exec.Command(python, "-c", pythonReader)
 	var list []string
 	for _, name := range names {
@@ -60,9 +82,65 @@ func TestPythonAgrees(t *testing.T) {
 	if len(lines) != len(list) {
 		t.Fatalf("python read %d mails of %d", len(lines), len(list))
 	}
-	for i, name := range names {
-		agree(t, name, pythonParts(t, lines[2*i]), pythonParts(t, lines[2*i+1]))
+	var read [][]seen
+	for _, line := range lines {
+		read = append(read, pythonParts(t, line))
 	}
+	return read
+}
+
+// enmimeParts are the leaves as enmime reads them.
+func enmimeParts(t *testing.T, file string) []seen {
+	t.Helper()
+	root, err := enmimeParser().ReadParts(bytes.NewReader(readFile(t, file)))
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	var all []seen
+	for _, p := range root.DepthMatchAll(func(p *enmime.Part) bool {
+		return p.FirstChild == nil && !strings.HasPrefix(p.ContentType, "multipart/")
+	}) {
+		all = append(all, seen{p.ContentType, string(p.Content)})
+	}
+	return all
+}
+
+// changes are what a reader sees to be inserted, part by part in order, as far as
+// it can read the charset: blanks and line ends apart, which readers treat in
+// their own ways.
+func changes(before, after []seen) []string {
+	var all []string
+	for i := range min(len(before), len(after)) {
+		b, a := strings.Join(strings.Fields(before[i].text), ""), strings.Join(strings.Fields(after[i].text), "")
+		if a == b {
+			continue
+		}
+		prefix := commonPrefix([]byte(b), []byte(a))
+		suffix := min(commonPrefix(reversed([]byte(b)), reversed([]byte(a))), len(a)-prefix)
+		all = append(all, strings.ToValidUTF8(a[prefix:len(a)-suffix], ""))
+	}
+	return all
+}
+
+// sameChanges compares what two readers see: the same number of changed parts,
+// and the same block in each where both know the charset. It returns how many
+// blocks were compared.
+func sameChanges(t *testing.T, name, one string, a []string, other string, b []string) (compared int) {
+	t.Helper()
+	if len(a) != len(b) {
+		t.Errorf("%s: %s sees %d changes, %s %d", name, one, len(a), other, len(b))
+		return 0
+	}
+	for i := range a {
+		known := func(s string) bool { return strings.Contains(s, "提携") || strings.Contains(s, "Partner") }
+		if !known(a[i]) || !known(b[i]) {
+			continue
+		}
+		if compared++; a[i] != b[i] {
+			t.Errorf("%s: change %d: %s sees %q, %s %q", name, i+1, one, a[i], other, b[i])
+		}
+	}
+	return compared
 }
 
 func pythonParts(t *testing.T, line string) []seen {

@@ -68,6 +68,17 @@ func (m *Message) stripSignatures(domain string) []Edit {
 	return edits
 }
 
+// severable tells whether a field begins, or the header ends, behind each of the
+// removed ones: readers take a line that is no field for more of the one above.
+func (m *Message) severable(removed []Edit) bool {
+	for _, e := range removed {
+		if e.End != m.Root.Header.End && !slices.ContainsFunc(m.Fields(), func(f Field) bool { return f.Span.Start == e.End }) {
+			return false
+		}
+	}
+	return true
+}
+
 // signatureDomain is the d= tag of a DKIM-Signature value (RFC 6376, section
 // 3.2); "" if it has none, or more than one.
 func signatureDomain(value string) string {

@@ -119,6 +119,16 @@ func compareMails(before, after string) ([]Inserted, error) {
 	return Compare(strings.NewReader(before), int64(len(before)), strings.NewReader(after), int64(len(after)))
 }
 
+// TestStripNeedsFields: a line that is no field belongs to the signature above it
+// for some readers, so that the signature cannot be taken out alone.
+func TestStripNeedsFields(t *testing.T) {
+	raw := oldSignature + "no field at all\r\n" + mail(utf8Part, jaText)
+	_, err := mustParse(t, []byte(raw)).Edit(testBlock(t, "ja-standard"), EditOptions{BreakDKIM: true, StripDKIM: "corp.example.jp"})
+	if u, ok := err.(*Unedited); !ok || u.Reason != "ambiguous_structure" {
+		t.Errorf("got %v, want ambiguous_structure", err)
+	}
+}
+
 // TestProveSeesHeaderHarm: an edit that takes out anything but the signatures of
 // the domain is refused, from inside and from outside.
 func TestProveSeesHeaderHarm(t *testing.T) {

@@ -73,6 +73,7 @@ const (
 	holdsFlow                      // a block may stand in it …
 	holdsPhrases                   // … or, second choice: its end tag is optional in practice
 	neverVisible
+	rawText // markup in it is text; a slash at the end of its start tag does not close it
 )
 
 var traits = traitsOf(map[trait]string{
@@ -80,6 +81,7 @@ var traits = traitsOf(map[trait]string{
 	void:         "area base br col embed hr img input link meta param source track wbr",
 	holdsFlow:    "article aside body center div footer form header main section td th html",
 	holdsPhrases: "p span font b i em strong u small big",
+	rawText:      "script style title textarea iframe noembed noframes xmp",
 	neverVisible: "head title script style template noscript textarea select option object svg math iframe",
 })
 
@@ -301,7 +303,7 @@ func (r *htmlReader) start(t html.Token) {
 		r.breakLine(false)
 		r.impliedEnd(name)
 	}
-	if traits&void != 0 || t.Type == html.SelfClosingTagToken {
+	if traits&void != 0 || t.Type == html.SelfClosingTagToken && traits&rawText == 0 {
 		return
 	}
 	e := r.top()

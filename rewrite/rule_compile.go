@@ -33,6 +33,15 @@ func (rs *Rules) Wordings() map[string]string {
 	return wordings
 }
 
+// IDs are the ids of the rules, in their order.
+func (rs *Rules) IDs() []string {
+	var ids []string
+	for _, r := range rs.rules {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
 // RuleError is one mistake in a rule. Where a phrase is wrong, Phrase is that
 // phrase as written, so that it can be found in its file.
 type RuleError struct {

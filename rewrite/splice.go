@@ -46,6 +46,9 @@ func (m *Message) Edit(b Block, o EditOptions) (*Edited, error) {
 		return nil, err
 	}
 	e := &Edited{m: m, removed: m.stripSignatures(o.StripDKIM), strip: o.StripDKIM}
+	if !m.severable(e.removed) {
+		return nil, unedited("ambiguous_structure")
+	}
 	for _, v := range views {
 		c, err := v.change(b, o)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"html"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
 	"golang.org/x/text/width"
 )
 
@@ -55,9 +56,12 @@ func (v Values) fillHTML(template string) string {
 // character counts as two.
 const maxColumns = 76
 
-// gifts are words that promise a reward: agencies may not give any, and a block
-// that sounds like it does harm.
-var gifts = []string{"特典", "ギフト", "ポイント", "祝い金", "プレゼント", "Amazon", "amazon", "gift", "reward", "voucher", "bonus"}
+// gifts are words that promise a reward, in lower case: agencies may not give any,
+// and a block that sounds like it does harm.
+var gifts = []string{
+	"特典", "ギフト", "ポイント", "祝い金", "プレゼント", "クーポン", "商品券", "キャッシュバック",
+	"amazon", "gift", "reward", "voucher", "bonus", "coupon", "cashback",
+}
 
 // Lint lists what is wrong with the wording, in words for the administrator.
 func (w Wording) Lint() []string {
@@ -85,10 +89,14 @@ func (l *lint) both(w Wording) {
 		if !strings.Contains(body, "広告") && !strings.Contains(body, "advertisement") {
 			l.add("%s: the label 広告 or advertisement is missing", form)
 		}
+		plain := strings.ToLower(norm.NFKC.String(body))
 		for _, word := range gifts {
-			if strings.Contains(body, word) {
+			if strings.Contains(plain, word) {
 				l.add("%s: %q sounds like a gift; agencies may not promise any", form, word)
 			}
+		}
+		if bad := beyondJIS(body); bad != "" {
+			l.add("%s: %s is an addition of some vendors to the Japanese charsets, which not every reader has", form, bad)
 		}
 		for _, name := range []string{"iso-2022-jp", "shift_jis", "euc-jp"} {
 			if _, err := lookupCharset(name).encode(body); err != nil {
@@ -99,6 +107,23 @@ func (l *lint) both(w Wording) {
 			l.add("%s: an English wording must be ASCII, it is the fallback for every charset", form)
 		}
 	}
+}
+
+// beyondJIS is the first character that the Japanese charsets owe to a vendor and
+// not to JIS X 0208, such as ① or half-width kana; "" if there is none.
+func beyondJIS(text string) string {
+	eucJP := lookupCharset("euc-jp")
+	for _, r := range text {
+		b, err := eucJP.encode(string(r))
+		if err != nil || len(b) < 2 {
+			continue // said already, or ASCII
+		}
+		// Row 13 is NEC's, those above 84 are IBM's; 8E and 8F lead to other sets.
+		if row := int(b[0]) - 0xa0; row == 13 || row > 84 || row < 0 {
+			return string(r)
+		}
+	}
+	return ""
 }
 
 // text checks that no line changes how a mail parses or reads.

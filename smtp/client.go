@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -66,6 +67,16 @@ func (c *conversation) offers(keyword string) bool {
 	}
 	_, found := c.extensions[keyword]
 	return found
+}
+
+// mostMessages is how many messages the server takes on one connection (RFC 9422,
+// section 4.2), or most.
+func (c *conversation) mostMessages(most int) int {
+	n, err := strconv.Atoi(limitIn(c.extensions["LIMITS"], "MAILMAX"))
+	if err != nil {
+		return most
+	}
+	return min(n, most)
 }
 
 // cut closes the connection at once. It may be called from any goroutine.
@@ -221,6 +232,9 @@ func (c *conversation) hello(ctx context.Context, name string) error {
 		return err
 	}
 	c.extensions, c.mechanisms, c.startTLS = readExtensions(r)
+	if c.secure == nil { // RFC 8689, section 2: it means nothing in clear
+		delete(c.extensions, "REQUIRETLS")
+	}
 	return nil
 }
 

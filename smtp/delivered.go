@@ -1,44 +1,40 @@
 package smtp
 
 import (
-	"crypto/sha256"
+	"context"
+	"errors"
+	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/careerrelay/careerrelay/store"
 )
 
-// Deliveries are remembered as long as a client may try again (RFC 5321, section
-// 4.5.4.1: four to five days), and no more than so many.
-const (
-	rememberFor  = 5 * 24 * time.Hour
-	rememberMost = 100_000
-)
+// rememberMost bounds the copies that are remembered in memory.
+const rememberMost = 10_000
 
-// delivered remembers which copies of split messages were delivered, as hashes.
+// delivered remembers which copies of split messages were delivered while the
+// store cannot: mail flows without it.
 type delivered struct {
 	mu    sync.Mutex // guards the fields below
-	when  map[[sha256.Size]byte]time.Time
-	queue [][sha256.Size]byte // oldest first
+	when  map[string]time.Time
+	queue []string // oldest first
 }
 
-// deliveryKey names the copy of a message for one recipient.
-func deliveryKey(company, messageKey, path string) [sha256.Size]byte {
-	return sha256.Sum256([]byte(company + "\x00" + messageKey + "\x00" + path))
-}
-
-func (d *delivered) has(key [sha256.Size]byte) bool {
+func (d *delivered) has(key string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, found := d.when[key]
 	return found
 }
 
-func (d *delivered) add(key [sha256.Size]byte, now time.Time) {
+func (d *delivered) add(key string, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.when == nil {
-		d.when = make(map[[sha256.Size]byte]time.Time)
+		d.when = make(map[string]time.Time)
 	}
-	for len(d.queue) > 0 && (len(d.queue) >= rememberMost || now.Sub(d.when[d.queue[0]]) > rememberFor) {
+	for len(d.queue) > 0 && (len(d.queue) >= rememberMost || now.Sub(d.when[d.queue[0]]) > store.CopyLife) {
 		delete(d.when, d.queue[0])
 		d.queue = d.queue[1:]
 	}
@@ -46,4 +42,49 @@ func (d *delivered) add(key [sha256.Size]byte, now time.Time) {
 		d.when[key] = now
 		d.queue = append(d.queue, key)
 	}
+}
+
+// wasDelivered tells whether an earlier try brought this copy to the upstream. A
+// store that cannot say is no reason to hold mail back.
+func (p *Proxy) wasDelivered(ctx context.Context, t *transit, key string) bool {
+	if p.delivered.has(key) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeouts.Store)
+	defer cancel()
+	var found bool
+	err := unpanicked(func() (err error) {
+		found, err = p.o.Referrals.HasCopy(ctx, key)
+		return err
+	})
+	if err != nil {
+		p.unremembered(t, err)
+	}
+	return found
+}
+
+// remember keeps that the upstream has this copy, before the next one is sent: what
+// comes after must not make it be sent again.
+func (p *Proxy) remember(ctx context.Context, t *transit, key string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.o.Timeouts.Store)
+	defer cancel()
+	if err := unpanicked(func() error { return p.o.Referrals.AddCopy(ctx, key) }); err != nil {
+		p.delivered.add(key, p.o.Now())
+		p.unremembered(t, err)
+	}
+}
+
+// unpanicked makes a panic of do an error.
+func unpanicked(do func() error) (err error) {
+	defer recovered(&err)
+	return do()
+}
+
+func (p *Proxy) unremembered(t *transit, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // the relay stops at once
+	}
+	p.metrics.failOpen.WithLabelValues("remember").Inc()
+	t.log.Error("copies are remembered in memory alone: a retry after a restart would double them",
+		slog.String("company", t.company.ID), slog.Any("err", err))
 }

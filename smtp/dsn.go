@@ -37,11 +37,14 @@ func (p *Proxy) reportRefused(ctx context.Context, t *transit, o *offer, refused
 	if err != nil {
 		return err
 	}
-	params := ""
+	var params []string
 	if t.utf8() {
-		params = "SMTPUTF8"
+		params = append(params, "SMTPUTF8")
 	}
-	up, reply, err := beginWith(ctx, t.via, envelopeLine{path: "<>", params: params}, envelopeLine{path: t.from.path})
+	if _, given := t.from.option("REQUIRETLS"); given { // RFC 8689, section 5
+		params = append(params, "REQUIRETLS")
+	}
+	up, reply, err := beginWith(ctx, t.via, envelopeLine{path: "<>", params: strings.Join(params, " ")}, envelopeLine{path: t.from.path})
 	if up != nil {
 		defer up.End()
 	}

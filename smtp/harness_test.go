@@ -154,10 +154,37 @@ type fakeReferrals struct {
 	fault func() error // of Offer
 	state store.State  // of every referral; "" is offered
 
-	mu    sync.Mutex
-	steps []string
-	sums  store.Traffic
-	paces map[time.Time]store.Pace
+	mu     sync.Mutex
+	steps  []string
+	sums   store.Traffic
+	paces  map[time.Time]store.Pace
+	copies map[string]bool
+}
+
+func (f *fakeReferrals) AddCopy(_ context.Context, key string) error {
+	if f.fault != nil {
+		if err := f.fault(); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.copies == nil {
+		f.copies = map[string]bool{}
+	}
+	f.copies[key] = true
+	return nil
+}
+
+func (f *fakeReferrals) HasCopy(_ context.Context, key string) (bool, error) {
+	if f.fault != nil {
+		if err := f.fault(); err != nil {
+			return false, err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.copies[key], nil
 }
 
 func (f *fakeReferrals) AddPace(_ context.Context, p store.Pace) error {

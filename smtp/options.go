@@ -20,6 +20,7 @@ type Referrals interface {
 	Void(ctx context.Context, t store.Token) error
 	Add(ctx context.Context, company, rule string, d store.Traffic) error
 	store.Paces
+	store.Copies
 }
 
 // Mode says how much the relay does for a company.

@@ -28,12 +28,12 @@ func (p *Proxy) rightPassword(ctx context.Context, name, password string) bool {
 	if found {
 		hash = l.user.Hash
 	}
-	return matches(hash, password) && found
+	return PasswordMatches(hash, password) && found
 }
 
-// matches compares a password with its bcrypt or argon2id hash. What is neither
-// matches nothing.
-func matches(hash, password string) bool {
+// PasswordMatches compares a password with its bcrypt or argon2id hash. What is
+// neither matches nothing.
+func PasswordMatches(hash, password string) bool {
 	if strings.HasPrefix(hash, "$argon2id$") {
 		return matchesArgon(hash, password)
 	}

@@ -189,7 +189,7 @@ func (u *Upstream) unpark(i int) *conversation {
 func (u *Upstream) park(c *conversation) {
 	u.mu.Lock()
 	u.inUse--
-	keep := !c.over && !c.private && !u.closed && c.messages < u.o.MaxMessages && len(u.idle) < u.o.MaxIdle
+	keep := !c.over && !c.private && !u.closed && c.messages < c.mostMessages(u.o.MaxMessages) && len(u.idle) < u.o.MaxIdle
 	if keep {
 		u.idle = append(u.idle, c)
 		c.parked = time.AfterFunc(u.o.IdleLife, func() { u.expire(c) })

@@ -212,25 +212,6 @@ func TestHandshakeFails(t *testing.T) {
 	}
 }
 
-// TestTornTLS: a close_notify in mid-message is no end of it.
-func TestTornTLS(t *testing.T) {
-	a := newAuthority(t)
-	for _, data := range []string{"DATA\r\n" + plainMail, "BDAT 1000 LAST\r\n" + plainMail} {
-		r := newRig(t, withTLS(a))
-		p := r.dial().startTLS(&tls.Config{RootCAs: a.pool, ServerName: "relay.example"})
-		p.talk("C: EHLO c", "S: 250*", "C: AUTH PLAIN "+plain("ats", "secret"), "S: 235*",
-			"C: MAIL FROM:<a@company.example>", "S: 250*", "C: RCPT TO:<x@y>", "S: 250*")
-		p.send(data)
-		if err := p.conn.(*tls.Conn).CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
-		io.Copy(io.Discard, p.in)
-		if got := r.upstream.got(); len(got) != 0 {
-			t.Errorf("torn message was forwarded: %+v", got)
-		}
-	}
-}
-
 func TestPasswords(t *testing.T) {
 	key := argon2.IDKey([]byte("secret"), []byte("saltsalt"), 1, 1024, 1, 32)
 	argon := fmt.Sprintf("$argon2id$v=19$m=1024,t=1,p=1$%s$%s", base64.RawStdEncoding.EncodeToString([]byte("saltsalt")), base64.RawStdEncoding.EncodeToString(key))
@@ -253,7 +234,7 @@ func TestPasswords(t *testing.T) {
 		{"argon2id without passes", strings.Replace(argon, "t=1", "t=0", 1), "secret", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := matches(tc.hash, tc.password); got != tc.want {
+			if got := PasswordMatches(tc.hash, tc.password); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})

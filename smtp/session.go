@@ -224,7 +224,7 @@ func (s *session) hello(arg string, esmtp bool) {
 // mirrored are the extensions that are offered when the upstream has them. Each
 // lives in parameters alone, which go on as they came. BINARYMIME is never
 // offered: an edit needs lines.
-var mirrored = []string{"8BITMIME", "DSN", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DELIVERBY", "MT-PRIORITY", "RRVS"}
+var mirrored = []string{"8BITMIME", "DSN", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DELIVERBY", "MT-PRIORITY", "RRVS", "REQUIRETLS"}
 
 // extensions is what this client may be promised now.
 func (s *session) extensions() map[string]string {
@@ -239,6 +239,9 @@ func (s *session) extensions() map[string]string {
 	}
 	if s.proxy.o.TLS != nil && !s.encrypted {
 		own["STARTTLS"] = ""
+	}
+	if !s.encrypted { // RFC 8689, section 2: only within TLS
+		delete(own, "REQUIRETLS")
 	}
 	if mechanisms := s.mechanisms(); len(mechanisms) > 0 {
 		own["AUTH"] = strings.Join(mechanisms, " ")
@@ -277,11 +280,33 @@ func mirror(own map[string]string, theirs Extensions, first bool) {
 		}
 	}
 	own["SIZE"] = smaller(own["SIZE"], theirs["SIZE"])
-	for _, limit := range strings.Fields(theirs["LIMITS"]) {
-		if n, found := strings.CutPrefix(limit, "RCPTMAX="); found {
-			own["LIMITS"] = "RCPTMAX=" + smaller(strings.TrimPrefix(own["LIMITS"], "RCPTMAX="), n)
+	own["LIMITS"] = narrowed(own["LIMITS"], theirs["LIMITS"])
+}
+
+// narrowed is the limits of one envelope that keep within both (RFC 9422, section
+// 4). How many messages one connection takes (MAILMAX) is the pool's affair.
+func narrowed(own, theirs string) string {
+	var all []string
+	for _, name := range []string{"RCPTMAX", "RCPTDOMAINMAX"} {
+		if n := smaller(limitIn(own, name), limitIn(theirs, name)); n != "" {
+			all = append(all, name+"="+n)
+		} else if n = limitIn(theirs, name); n != "" {
+			all = append(all, name+"="+n)
 		}
 	}
+	return strings.Join(all, " ")
+}
+
+// limitIn is the value of one limit in the parameters of LIMITS; "" for none and
+// for what is no number.
+func limitIn(params, name string) string {
+	for _, limit := range strings.Fields(params) {
+		key, value, _ := strings.Cut(limit, "=")
+		if n, err := strconv.Atoi(value); strings.EqualFold(key, name) && err == nil && n > 0 {
+			return value
+		}
+	}
+	return ""
 }
 
 // smaller is the smaller bound; 0 and what is no number bound nothing (RFC 1870,

@@ -228,6 +228,7 @@ var (
 		"ENVID":       {"DSN", nil},
 		"BY":          {"DELIVERBY", nil},
 		"MT-PRIORITY": {"MT-PRIORITY", nil},
+		"REQUIRETLS":  {"REQUIRETLS", checkNoValue},
 		// RFC 4954, section 5. A mail system in front of us may have logged its
 		// client in: the word goes on, whether we offer logins ourselves or not.
 		"AUTH": {"", nil},

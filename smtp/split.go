@@ -19,9 +19,8 @@ type sent struct {
 // a link of its own, each of the company's own recipients one without a link. It answers
 // the client once, for all. false: the message needs no edit, nothing was done.
 //
-// A try that was cut in the middle is remembered, so that the client's next try
-// delivers what is missing and no more: by the referral where there is one, in
-// memory otherwise.
+// A try that was cut in the middle is remembered in the store, so that the
+// client's next try delivers what is missing and no more.
 func (p *Proxy) relayEach(ctx context.Context, t *transit, o *offer) bool {
 	own, candidates := t.divide()
 	l := p.judgeFirst(ctx, t, o, candidates)
@@ -83,8 +82,8 @@ func (o *offer) copy(reason string) *offer {
 // for a copy without a link.
 func (p *Proxy) sendCopy(ctx context.Context, t *transit, o *offer, key string, l letter) sent {
 	result := sent{to: t.recipients[0]}
-	delivery := deliveryKey(t.company.ID, key, result.to.path)
-	if result.earlier = p.delivered.has(delivery); result.earlier {
+	copied := p.o.Keys.Copy(t.company.ID, key, result.to.path)
+	if result.earlier = p.wasDelivered(ctx, t, copied); result.earlier {
 		return result
 	}
 	began := time.Now()
@@ -99,7 +98,7 @@ func (p *Proxy) sendCopy(ctx context.Context, t *transit, o *offer, key string, 
 	}
 	reply, err := p.forwardCopy(ctx, t, o)
 	if reply.Class() == 2 {
-		p.delivered.add(delivery, p.o.Now())
+		p.remember(ctx, t, copied)
 	}
 	p.settle(ctx, t, o, reply)
 	p.account(t, o, reply, err, began)

@@ -185,9 +185,9 @@ func checkReport(t *testing.T, message string) {
 func TestDeliveredForgets(t *testing.T) {
 	var d delivered
 	now := time.Unix(0, 0)
-	first, second := deliveryKey("c", "m", "<1>"), deliveryKey("c", "m", "<2>")
+	first, second := "1", "2"
 	d.add(first, now)
-	d.add(second, now.Add(rememberFor+time.Second))
+	d.add(second, now.Add(store.CopyLife+time.Second))
 	if d.has(first) || !d.has(second) {
 		t.Error("the old one must be forgotten, the new one known")
 	}
@@ -204,5 +204,55 @@ func TestSplitFailOpen(t *testing.T) {
 		if body(t, d.message) != rejectionMail {
 			t.Errorf("delivered %q", d.message)
 		}
+	}
+}
+
+// TestSplitRestartOwn: copies without a link are remembered over a restart too.
+func TestSplitRestartOwn(t *testing.T) {
+	to := []string{"<boss@company.example>", "<a@b.example>", "<c@d.example>"}
+	before, p := splitRig(t, verdicts{"<c@d.example>": say(451, "4.7.1 greylisted")})
+	if got := p.split(rejectionMail, to...); got != "451 4.7.1 greylisted" {
+		t.Fatalf("first try: %q", got)
+	}
+	p.talk("C: QUIT", "S: 221*")
+
+	after := newRig(t, func(o *Options, r *rig) {
+		o.Companies[0].Recipients, o.Companies[0].upstream, o.Referrals = SplitSeveral, before.upstream, before.referrals
+		before.upstream.setVerdicts(nil)
+	})
+	p = after.dial()
+	p.talk("C: EHLO c", "S: 250*")
+	if got := p.split(rejectionMail, to...); !strings.HasPrefix(got, "250 ") {
+		t.Fatalf("second try: %q", got)
+	}
+	p.talk("C: QUIT", "S: 221*")
+	count := map[string]int{}
+	for _, d := range before.upstream.accepted() {
+		count[d.to[0]]++
+	}
+	for _, path := range to {
+		if count[path] != 1 {
+			t.Errorf("%s got it %d times, want once", path, count[path])
+		}
+	}
+}
+
+// TestSplitForgetfulStore: without the store mail flows, and the memory of this
+// process keeps a retry from doubling it.
+func TestSplitForgetfulStore(t *testing.T) {
+	to := []string{"<boss@company.example>", "<a@b.example>"}
+	r, p := splitRig(t, nil)
+	r.referrals.fault = func() error { return store.ErrUnavailable }
+	for _, to := range to {
+		if got := p.split(rejectionMail, to, "<c@d.example>", "<e@f.example>"); !strings.HasPrefix(got, "250 ") {
+			t.Fatalf("got %q", got)
+		}
+	}
+	p.talk("C: QUIT", "S: 221*")
+	if got := len(r.upstream.accepted()); got != 4 { // c and e once, boss and a
+		t.Errorf("%d copies were delivered, want 4", got)
+	}
+	if got := r.counter("careerrelay_fail_open_total", "remember"); got == 0 {
+		t.Error("not counted")
 	}
 }

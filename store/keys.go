@@ -141,6 +141,13 @@ func (k *Keys) Key(company, messageKey, address string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// Copy returns the key under which the copy of a message for one recipient is
+// remembered. path is the recipient as the client wrote it.
+func (k *Keys) Copy(company, messageKey, path string) string {
+	sum := mac(k.key, "copy", company, messageKey, path)
+	return hex.EncodeToString(sum[:16])
+}
+
 // Candidate returns a hash of the address alone. It joins a person's records
 // across companies, so it is made only where the first_company attribution asks
 // for it, at opt-in.

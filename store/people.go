@@ -284,4 +284,5 @@ type Full interface {
 	Keeper
 	Journal
 	Paces
+	Copies
 }

@@ -66,9 +66,9 @@ func (s sockets) inherit(fd int, name string) error {
 func (s sockets) check() error {
 	for name, all := range s {
 		switch {
-		case !slices.Contains([]string{"smtp", "smtps", "web", "admin"}, name):
-			return errors.Join(fmt.Errorf("systemd passes a socket that is named %q: write FileDescriptorName=smtp, smtps, web or admin into its unit", name), s.close())
-		case (name == "web" || name == "admin") && len(all) > 1:
+		case !slices.Contains([]string{"smtp", "smtps", "web", "admin", "agency"}, name):
+			return errors.Join(fmt.Errorf("systemd passes a socket that is named %q: write FileDescriptorName=smtp, smtps, web, admin or agency into its unit", name), s.close())
+		case (name == "web" || name == "admin" || name == "agency") && len(all) > 1:
 			return errors.Join(fmt.Errorf("systemd passes %d sockets that are named %s: one is enough", len(all), name), s.close())
 		}
 	}
@@ -83,7 +83,7 @@ func (s sockets) listen() configs.Listen {
 		}
 		return addressOf(s[name][0])
 	}
-	l := configs.Listen{Web: one("web"), Admin: one("admin")}
+	l := configs.Listen{Web: one("web"), Admin: one("admin"), Agency: one("agency")}
 	for _, socket := range s["smtp"] {
 		l.SMTP = append(l.SMTP, addressOf(socket))
 	}

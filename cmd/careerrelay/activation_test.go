@@ -172,7 +172,7 @@ func TestActivation(t *testing.T) {
 // could reach although the file says otherwise.
 func TestActivationRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, socket, address, change, want string }{
-		{"unknown name", "careerrelay.socket", "127.0.0.1:0", "", "FileDescriptorName=smtp, smtps, web or admin"},
+		{"unknown name", "careerrelay.socket", "127.0.0.1:0", "", "FileDescriptorName=smtp, smtps, web, admin or agency"},
 		{"admin for everybody", "admin", "0.0.0.0:0", "", "the admin listener has no password"},
 		{"open relay", "smtp", "0.0.0.0:0", "      networks: [127.0.0.0/8]", "would be an open relay"},
 		{"implicit TLS without certificate", "smtps", "127.0.0.1:0", "", "needs a certificate"},

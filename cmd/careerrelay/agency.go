@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 
 	"github.com/careerrelay/careerrelay/agency"
 	"github.com/careerrelay/careerrelay/configs"
@@ -14,6 +15,7 @@ import (
 type agencySide struct {
 	metrics *agency.Metrics
 	webhook *agency.Webhook // nil: not configured
+	api     *agency.API
 }
 
 // newDesk makes what the agency gets of a referral; config is asked for the one
@@ -47,7 +49,21 @@ func (s *server) current() *configs.Config {
 func (s *server) openAgency() error {
 	s.agency.metrics = agency.NewMetrics(s.registry)
 	desk := newDesk(s.store, s.sealer.Open, s.current)
+	var err error
+	s.agency.api, err = agency.NewAPI(agency.APIOptions{Desk: desk, Store: s.store, Tokens: s.apiTokens, Logger: s.log, Metrics: s.agency.metrics})
+	if err != nil {
+		return err
+	}
 	return s.openWebhook(desk, s.store)
+}
+
+// apiTokens are those of the configuration in use.
+func (s *server) apiTokens() []agency.Token {
+	var all []agency.Token
+	for _, t := range s.current().Agency.APITokens {
+		all = append(all, agency.Token{Name: t.Name, SHA256: string(t.SHA256)})
+	}
+	return all
 }
 
 func (s *server) openWebhook(desk *agency.Desk, outbox store.Outbox) error {
@@ -68,7 +84,10 @@ func (s *server) openWebhook(desk *agency.Desk, outbox store.Outbox) error {
 }
 
 // serveAgency runs the ways to the agency until the relay stops.
-func (s *server) serveAgency() {
+func (s *server) serveAgency(api net.Listener) {
+	if api != nil {
+		s.serveHTTP("agency", api, s.agency.api)
+	}
 	if s.agency.webhook == nil {
 		return
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/careerrelay/careerrelay/configs"
@@ -125,10 +128,12 @@ func (c sampleCommand) Run(t *terminal) error {
 	return err
 }
 
-// hashCommand makes the hash of a password for accept.users.
-type hashCommand struct{}
+// hashCommand makes the hash of a password.
+type hashCommand struct {
+	Dashboard bool `help:"For dashboard.users: argon2id, which costs a guesser memory, too. Without it the hash is for accept.users."`
+}
 
-func (hashCommand) Run(t *terminal) error {
+func (c hashCommand) Run(t *terminal) error {
 	line, err := bufio.NewReader(t.stdin).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read password: %w", err)
@@ -137,12 +142,27 @@ func (hashCommand) Run(t *terminal) error {
 	if password == "" {
 		return errors.New("no password: write it to standard input, as one line")
 	}
+	if c.Dashboard {
+		fmt.Fprintln(t.stdout, argonHash(password))
+		return nil
+	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
 	if err != nil {
 		return fmt.Errorf("hash password: %w", err)
 	}
 	fmt.Fprintf(t.stdout, "%s\n", hash)
 	return nil
+}
+
+// argonHash is the argon2id hash of a password, with the second recommended
+// parameters of RFC 9106, section 4: 64 MiB, three passes.
+func argonHash(password string) string {
+	const memory, passes, lanes = 64 << 10, 3, 4
+	var salt [16]byte
+	rand.Read(salt[:]) // never fails (crypto/rand)
+	key := argon2.IDKey([]byte(password), salt[:], passes, memory, lanes, 32)
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes, b64(salt[:]), b64(key))
 }
 
 // versionCommand prints what was built, from what, with what.

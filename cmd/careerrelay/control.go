@@ -43,6 +43,7 @@ func tasks() map[string]func() task {
 		"purge":        func() task { return new(purgeTask) },
 		"observe":      func() task { return new(observeTask) },
 		"outbox":       func() task { return new(outboxTask) },
+		"export":       func() task { return new(exportTask) },
 	}
 }
 

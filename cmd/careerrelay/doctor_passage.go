@@ -256,3 +256,7 @@ func (forgetful) Add(context.Context, string, string, store.Traffic) error { ret
 func (forgetful) AddPace(context.Context, store.Pace) error { return nil }
 
 func (forgetful) Pace(context.Context, string, time.Time) ([]store.Pace, error) { return nil, nil }
+
+func (forgetful) AddCopy(context.Context, string) error { return nil }
+
+func (forgetful) HasCopy(context.Context, string) (bool, error) { return false, nil }

@@ -30,7 +30,8 @@ var allowedImports = map[string][]string{
 	"web":             {"store"},
 	"agency":          {"store"},
 	"configs":         {"rewrite"},
-	"cmd/careerrelay": {"agency", "configs", "rewrite", "smtp", "store", "store/bolt", "web"},
+	"dashboard":       {"store"},
+	"cmd/careerrelay": {"agency", "configs", "dashboard", "rewrite", "smtp", "store", "store/bolt", "web"},
 }
 
 type listed struct {

@@ -17,6 +17,8 @@ type listeners struct {
 	web     net.Listener
 	admin   net.Listener // nil: not configured
 	metrics net.Listener // nil: not configured
+	agency  net.Listener // nil: not configured
+	desk    net.Listener // of the dashboard; nil: not configured
 }
 
 // door is a socket that takes mail.
@@ -49,8 +51,14 @@ func (l *listeners) open(c configs.Listen, inherited sockets) error {
 	if c.Admin != "" {
 		l.admin, err = listenOr(inherited.take("admin"), "listen.admin", c.Admin)
 	}
+	if c.Agency != "" && err == nil {
+		l.agency, err = listenOr(inherited.take("agency"), "listen.agency", c.Agency)
+	}
 	if c.Metrics != "" && err == nil {
 		l.metrics, err = listen("listen.metrics", c.Metrics)
+	}
+	if c.Dashboard != "" && err == nil {
+		l.desk, err = listen("listen.dashboard", c.Dashboard)
 	}
 	return err
 }
@@ -91,7 +99,7 @@ func (l *listeners) close() error {
 	for _, d := range l.smtp {
 		all = append(all, d.Close())
 	}
-	for _, one := range []net.Listener{l.web, l.admin, l.metrics} {
+	for _, one := range []net.Listener{l.web, l.admin, l.metrics, l.agency, l.desk} {
 		if one != nil {
 			all = append(all, one.Close())
 		}

@@ -51,6 +51,7 @@ type commands struct {
 	Introduction introductionCommand `cmd:"" help:"Take an introduction one step further."`
 	Affected     affectedCommand     `cmd:"" help:"Say whose data the store held in a range of time, after a breach."`
 	RotateKeys   rotateCommand       `cmd:"" help:"Bring sealed profiles under a new key."`
+	Export       exportCommand       `cmd:"" help:"Write the people who were handed over, for the agency's register."`
 	Outbox       outboxCommand       `cmd:"" help:"Print what waits for the agency, and send dead letters again."`
 	Token        tokenCommand        `cmd:"" help:"Make a token for the agency's API."`
 

@@ -28,6 +28,7 @@ type reloader struct {
 	mu      sync.Mutex // serialises reloads; guards the fields below
 	current *configs.Config
 	seen    string // fingerprint of the files at the last try, good or bad
+	failed  error  // why the last try failed; nil when it did not
 
 	successful prometheus.Gauge
 	at         prometheus.Gauge
@@ -52,6 +53,7 @@ func (r *reloader) reload() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err := r.try()
+	r.failed = err
 	if err != nil {
 		r.successful.Set(0)
 		r.log.Error("configuration not reloaded, the old one stays", "file", r.path, "err", err)
@@ -81,6 +83,13 @@ func (r *reloader) try() error {
 	}
 	r.current = next
 	return nil
+}
+
+// failure is why the files on disk are not the ones in use, nil when they are.
+func (r *reloader) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
 }
 
 // config is the configuration in use.

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/careerrelay/careerrelay/configs"
+	"github.com/careerrelay/careerrelay/dashboard"
 	"github.com/careerrelay/careerrelay/smtp"
 	"github.com/careerrelay/careerrelay/store"
 	"github.com/careerrelay/careerrelay/store/bolt"
@@ -67,6 +68,10 @@ type server struct {
 	pageKey   []byte
 	upstreams upstreams // of the current configuration; changed by open and apply alone
 	extra     []mount
+	recent    *recentLog
+	begun     time.Time
+	alarms    *alarmBoard
+	desk      *dashboard.Dashboard // nil: not configured
 	store     *bolt.Store
 	proxy     *smtp.Proxy
 	reloader  *reloader
@@ -97,7 +102,9 @@ func (s *server) front() http.Handler {
 // start opens the store and runs the relay on the listeners. If it fails, it
 // stops what it started; the listeners stay the caller's.
 func start(config *configs.Config, l *listeners, log *slog.Logger, extra ...mount) (*server, error) {
-	s := &server{extra: extra, life: newLife(log), config: config, registry: prometheus.NewRegistry()}
+	recent := newRecentLog(log.Handler())
+	log = slog.New(recent)
+	s := &server{extra: extra, recent: recent, begun: time.Now(), life: newLife(log), config: config, registry: prometheus.NewRegistry()}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := s.open(); err != nil {
@@ -151,7 +158,8 @@ func (s *server) open() error {
 	}
 	s.onStop("upstreams", func(context.Context) error { return s.proxy.Close() })
 	s.reloader = newReloader(s.config, s.apply, s.log, s.registry)
-	return nil
+	s.alarms = newAlarmBoard(s.registry, time.Now)
+	return s.openDashboard()
 }
 
 // openKeys reads the key files, and makes those that are not there.
@@ -209,7 +217,11 @@ func (s *server) serve(l *listeners) {
 	if l.metrics != nil {
 		s.serveHTTP("metrics", l.metrics, s.admin().readOnly())
 	}
-	s.serveAgency()
+	s.serveAgency(l.agency)
+	if l.desk != nil {
+		s.serveHTTP("dashboard", l.desk, s.desk)
+		s.run("alarms", func() error { s.alarms.watch(ctx); return nil })
+	}
 	s.onStop("views", func(context.Context) error { s.pages.Load().Close(); return nil })
 	s.serveHTTP("pages", l.web, s.front())
 	hup := make(chan os.Signal, 1)

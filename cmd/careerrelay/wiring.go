@@ -143,11 +143,13 @@ func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
 		Companies: companies, Referrals: s.store, Person: s.keys.Person, Seal: s.sealer.Seal, Open: s.sealer.Open, Secret: s.pageKey,
 		Mailer: s.mailer, Offers: s.store, Issuer: s.keys,
 		LinkLife: time.Duration(c.LinkLife), Logger: s.log,
-		Agency: web.Agency{
-			Name: c.Agency.Name, Licence: string(c.Agency.Licence), Address: c.Agency.Address, Contact: c.Agency.Contact,
-			PrivacyPolicy: c.Agency.PrivacyPolicy.String(),
-		},
+		Agency: agencyOf(c.Agency),
 	})
+}
+
+// agencyOf is the agency as the pages show it.
+func agencyOf(a configs.Agency) web.Agency {
+	return web.Agency{Name: a.Name, Licence: string(a.Licence), Address: a.Address, Contact: a.Contact, PrivacyPolicy: a.PrivacyPolicy.String()}
 }
 
 // linkBook knows where the links of each company begin.

@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The buckets of format 3; docs/store.md describes keys and values.
+// The buckets of format 4; docs/store.md describes keys and values.
 var (
 	bucketMeta       = []byte("meta")       // "identity" → identity, "ping" → time, "trail" → store.Trail
 	bucketReferrals  = []byte("referrals")  // referral id → engine.EncodeRow
@@ -30,10 +30,11 @@ var (
 	bucketHeld       = []byte("held")       // SHA-256 of a code → engine.EncodeHeld
 	bucketJournal    = []byte("journal")    // number → store.Note
 	bucketPaces      = []byte("paces")      // company, slot → store.Pace
+	bucketCopies     = []byte("copies")     // day, key of a delivered copy → time
 
 	buckets = [][]byte{bucketMeta, bucketReferrals, bucketLinks, bucketPersons, bucketSuppressed, bucketCompanies,
 		bucketMonths, bucketLedger, bucketConsents, bucketIntros, bucketCandidates, bucketOutbox, bucketHeld, bucketJournal,
-		bucketPaces}
+		bucketPaces, bucketCopies}
 )
 
 // appendOnly buckets get their keys in rising order, so their pages are filled

@@ -81,6 +81,7 @@ func makeKept(t *testing.T) {
 	pace := store.PaceAt("c", keptAt)
 	pace.Allowed = 16
 	must(t, s.AddPace(t.Context(), pace))
+	must(t, s.AddCopy(t.Context(), "copy"))
 	must(t, s.Ping(t.Context()))
 	must(t, s.Close())
 	writeFile(t, keptPath(Format), gzipped(t, compacted(t, path)))

@@ -19,6 +19,7 @@ type migration struct {
 var migrations = []migration{
 	{to: 2, name: "journal and fallen credits", do: toFormat2},
 	{to: 3, name: "pace of companies", do: toFormat3},
+	{to: 4, name: "delivered copies", do: toFormat4},
 }
 
 // toFormat2 makes the journal, and counts the fallen credits of each company:
@@ -52,6 +53,12 @@ func toFormat2(t *txn) error {
 // toFormat3 makes the memory of the burst guard.
 func toFormat3(t *txn) error {
 	_, err := t.tx.CreateBucketIfNotExists(bucketPaces)
+	return err
+}
+
+// toFormat4 makes the memory of delivered copies.
+func toFormat4(t *txn) error {
+	_, err := t.tx.CreateBucketIfNotExists(bucketCopies)
 	return err
 }
 

@@ -50,7 +50,7 @@ import (
 
 // Format is the version of the file layout that this package writes; see
 // docs/store.md.
-const Format = 3
+const Format = 4
 
 // Errors of Open. Each comes with the path and the remedy.
 var (

@@ -41,6 +41,7 @@ type Tx interface {
 	Helds
 	Journal
 	Paces
+	Copies
 }
 
 // Referrals are the rows and the links that lead to them.
@@ -154,6 +155,17 @@ type Paces interface {
 	Paces(company string, since time.Time) ([]store.Pace, error)
 	// DeletePaces deletes a company's slots that begin before an instant.
 	DeletePaces(company string, before time.Time) error
+}
+
+// Copies are the copies of messages that were delivered.
+type Copies interface {
+	// AddCopy keeps a copy with its time; a later time takes the place of an earlier one.
+	AddCopy(key string, at time.Time) error
+	// HasCopy tells whether the copy has a time after since.
+	HasCopy(key string, since time.Time) (bool, error)
+	// DeleteCopies deletes copies with times before an instant; some of the last
+	// day before it may stay.
+	DeleteCopies(before time.Time) error
 }
 
 // Options of an engine.

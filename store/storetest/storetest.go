@@ -102,6 +102,7 @@ func Run(t *testing.T, open Open) {
 		{"reseal", reseal},
 		{"find a person", subject},
 		{"pace", pace},
+		{"copies", copies},
 	} {
 		t.Run(c.name, func(t *testing.T) { run(t, open, Options{Outbox: true}, c.test) })
 	}
