@@ -34,8 +34,11 @@ type Config struct {
 	// Certificate for STARTTLS and implicit TLS, and whose client certificates are believed. New file contents are taken into use by a
 	// reload; other file names need a restart.
 	TLS TLS `yaml:"tls"`
-	// Where referrals are kept: bbolt:FILE. A change needs a restart.
+	// Where referrals are kept: bbolt:FILE, or postgres when several relays share them. A change needs a
+	// restart.
 	Store Store `yaml:"store"`
+	// The database of store: postgres. A change needs a restart.
+	Postgres Postgres `yaml:"postgres"`
 	// File with the key that makes tokens and address hashes; made on the first start, mode 0600.
 	// Back it up apart from the store: without it no link works. A change needs a restart.
 	SecretFile Path `yaml:"secret_file"`
@@ -104,6 +107,17 @@ type Listen struct {
 	Dashboard Address `yaml:"dashboard"`
 	// Load balancers that speak the PROXY protocol to us.
 	ProxyProtocol []Network `yaml:"proxy_protocol"`
+}
+
+// Postgres is the database that relays share.
+type Postgres struct {
+	// Where it is, with user and password: the name of a file that holds
+	// postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full, or env:NAME.
+	URL Secret `yaml:"url"`
+	// Connections of one relay, at most.
+	Pool int `yaml:"pool"`
+	// Time for one transaction, waiting for a connection included. When it is over, mail passes unedited.
+	Timeout Duration `yaml:"timeout"`
 }
 
 // TLS is the server's certificate, and whose client certificates are believed.
@@ -344,6 +358,7 @@ func defaults(v any) {
 	switch c := v.(type) {
 	case *Config:
 		c.Store = "bbolt:data/careerrelay.db"
+		c.Postgres = Postgres{Pool: 10, Timeout: seconds(5)}
 		c.SecretFile = "data/secret"
 		c.ProfileKeyFile = "data/profile-key"
 		c.Ratio = 10

@@ -87,20 +87,31 @@ func choose[T choice](v *T, text string) error {
 	return hinted("", "%q is none of: %s", text, list)
 }
 
-// Store names the store, as bbolt:FILE.
+// Store names the store, as bbolt:FILE or postgres.
 type Store string
 
+const postgresStore = "postgres"
+
 func (s *Store) parse(text string) error {
-	kind, place, found := strings.Cut(text, ":")
-	if !found || place == "" || kind != "bbolt" {
-		return hinted("write bbolt: and a file name, such as bbolt:data/careerrelay.db", "%q is not a store", text)
+	kind, place, _ := strings.Cut(text, ":")
+	if text != postgresStore && (place == "" || kind != "bbolt") {
+		hint := "write bbolt: and a file name, such as bbolt:data/careerrelay.db, or postgres"
+		if strings.HasPrefix(text, postgresStore) {
+			hint = "write postgres alone; where it is belongs into postgres.url, a file or env:NAME, since it holds a password"
+			return hinted(hint, "store is not written this way") // without the text: it may hold a password
+		}
+		return hinted(hint, "%q is not a store", text)
 	}
 	*s = Store(text)
 	return nil
 }
 
-// StorePath is the file of the embedded store.
+// StorePath is the file of the embedded store. With PostgreSQL there is none; then
+// it is the name beside the key of the tokens that the relay's own files begin with.
 func (c *Config) StorePath() string {
+	if c.UsesPostgres() {
+		return filepath.Join(filepath.Dir(c.Path(c.SecretFile)), "careerrelay")
+	}
 	_, place, _ := strings.Cut(string(c.Store), ":")
 	return resolve(filepath.Dir(c.file), place)
 }

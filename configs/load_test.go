@@ -93,6 +93,7 @@ func TestWarnings(t *testing.T) {
 		{"sender of another domain", "<saiyo@sample.example.jp>", "<saiyo@ats.example>", "for forged"},
 		{"sender of a subdomain", "<saiyo@sample.example.jp>", "<saiyo@mail.sample.example.jp>", ""},
 		{"links to this machine", `"127.0.0.1:2525"`, `":2525"`, "candidates cannot open"},
+		{"mails of our own without a login", "    mode: insert", "    upstream_auth: {mechanism: pass}\n    mode: insert", "without a login"},
 		{"byte order mark", "# yaml-language-server", "\ufeff# yaml-language-server", ""},
 		{"Windows line ends", "\n", "\r\n", ""},
 	}

@@ -246,6 +246,10 @@ func (s *Secret) parse(text string) error {
 	return nil
 }
 
+// SecretAt names a secret as a configuration would; a relative path starts from
+// the current folder.
+func SecretAt(text string) Secret { return Secret{from: text} }
+
 // file is the name of the file that holds the secret, if it is in one.
 func (s Secret) file() (string, bool) {
 	return s.from, s.Set() && !strings.HasPrefix(s.from, "env:")

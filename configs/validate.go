@@ -27,6 +27,7 @@ func validate(c *Config, d *decoder) {
 	v.agency()
 	v.handOver()
 	v.bounds()
+	v.store()
 	v.retention()
 	v.companies()
 	v.dashboard()

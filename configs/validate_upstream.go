@@ -58,6 +58,10 @@ func (v validation) passing(c *Company, key string) {
 			v.fail(fmt.Sprintf("%s.upstream[%d]", key, i), "use smtp:// or smtps://", "the clients' passwords would be sent in plain text")
 		}
 	}
+	if c.Sender.Address.Address != "" {
+		v.warn(key+".sender", "let the upstream take mail from this machine without a login",
+			"mails that candidates ask for go to the upstream without a login, for with mechanism pass the relay has none")
+	}
 	if c.bound() {
 		return
 	}

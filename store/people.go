@@ -284,5 +284,6 @@ type Full interface {
 	Keeper
 	Journal
 	Paces
+	Dumper
 	Copies
 }

@@ -3,20 +3,18 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/careerrelay/careerrelay/configs"
 	"github.com/careerrelay/careerrelay/store"
-	"github.com/careerrelay/careerrelay/store/bolt"
 )
 
 // auditCommand verifies the books; 0 if nothing is wrong.
 type auditCommand struct {
 	Config string `help:"Configuration file." default:"careerrelay.yaml" placeholder:"FILE"`
-	File   string `help:"Audit this copy of a database instead of the relay's." placeholder:"DATABASE"`
+	File   string `help:"Audit this backup, or this copy of a database file, instead of the relay's." placeholder:"BACKUP"`
 	Noted  string `help:"Output of an earlier audit --json: nothing before its heads may have changed." placeholder:"FILE"`
 	JSON   bool   `name:"json" help:"The report for scripts, and for --noted of a later audit."`
 }
@@ -36,15 +34,10 @@ func (c *auditCommand) Run(t *terminal) error {
 	if c.File == "" {
 		return perform(t, c.Config, "audit", job, t.stdout)
 	}
-	if _, err := os.Stat(c.File); err != nil {
-		return err
-	}
-	s, err := bolt.Open(c.File, bolt.Options{})
-	if err != nil {
-		return err
-	}
 	job.Copy = true
-	return errors.Join(job.do(t.ctx, &office{store: s, config: new(configs.Config)}, t.stdout), s.Close())
+	return withCopy(t.ctx, c.File, func(s store.Full) error {
+		return job.do(t.ctx, &office{store: s, config: new(configs.Config)}, t.stdout)
+	})
 }
 
 // auditTask reads everything and prints what is wrong, and the heads of all

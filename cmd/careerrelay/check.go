@@ -29,6 +29,9 @@ func (c *checkCommand) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if err := checkPostgres(config); err != nil {
+		return err
+	}
 	if c.DNS {
 		if err := checkDKIM(t, config, net.DefaultResolver.LookupTXT); err != nil {
 			return err

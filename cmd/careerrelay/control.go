@@ -44,6 +44,7 @@ func tasks() map[string]func() task {
 		"observe":      func() task { return new(observeTask) },
 		"outbox":       func() task { return new(outboxTask) },
 		"export":       func() task { return new(exportTask) },
+		"backup":       func() task { return new(backupTask) },
 	}
 }
 

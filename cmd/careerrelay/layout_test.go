@@ -31,7 +31,7 @@ var allowedImports = map[string][]string{
 	"agency":          {"store"},
 	"configs":         {"rewrite"},
 	"dashboard":       {"store"},
-	"cmd/careerrelay": {"agency", "configs", "dashboard", "rewrite", "smtp", "store", "store/bolt", "web"},
+	"cmd/careerrelay": {"agency", "configs", "dashboard", "rewrite", "smtp", "store", "store/bolt", "store/engine", "store/postgres", "web"},
 }
 
 type listed struct {

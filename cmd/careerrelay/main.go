@@ -55,6 +55,10 @@ type commands struct {
 	Outbox       outboxCommand       `cmd:"" help:"Print what waits for the agency, and send dead letters again."`
 	Token        tokenCommand        `cmd:"" help:"Make a token for the agency's API."`
 
+	Backup       backupCommand       `cmd:"" help:"Write all that the store holds into a file, while the relay runs."`
+	Restore      restoreCommand      `cmd:"" help:"Fill an empty store from a backup, and verify it."`
+	MigrateStore migrateStoreCommand `cmd:"" help:"Move everything from one database to another, and compare them."`
+
 	Health     healthCommand     `cmd:"" help:"Ask the running relay whether it is well, for supervisors and containers."`
 	Man        manCommand        `cmd:"" help:"Print a page of the manual."`
 	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/user"
 
@@ -81,7 +80,7 @@ func perform(t *terminal, path, name string, job task, out io.Writer) error {
 	if !errors.Is(err, errNoRelay) {
 		return err
 	}
-	o, err := openOffice(config)
+	o, err := openOffice(t.ctx, config)
 	if err != nil {
 		return err
 	}
@@ -89,12 +88,8 @@ func perform(t *terminal, path, name string, job task, out io.Writer) error {
 }
 
 // openOffice opens the store of a configuration. It never makes one.
-func openOffice(config *configs.Config) (*office, error) {
-	path := config.StorePath()
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no store at %s: has the relay been started with this configuration?", path)
-	}
-	s, err := bolt.Open(path, storeOptions(config, nil))
+func openOffice(ctx context.Context, config *configs.Config) (*office, error) {
+	s, err := openConfigured(ctx, config, opening{policy: policyOf(config)})
 	if errors.Is(err, bolt.ErrHeld) {
 		return nil, fmt.Errorf("%w; a relay holds the store but does not answer at %s: run the command on its machine, "+
 			"with the configuration it was started with, as its user", err, controlPath(config))

@@ -218,7 +218,7 @@ func TestOfficeHeld(t *testing.T) {
 	file := filled(t, 1)
 	config, err := configs.Load(file)
 	must(t, err)
-	s, err := bolt.Open(config.StorePath(), storeOptions(config, nil))
+	s, err := bolt.Open(config.StorePath(), bolt.Options{Policy: policyOf(config)})
 	must(t, err)
 	wantText(t, wantRun(t, 1, "", "audit", "--config", file).stderr, "held by another process", "does not answer", "as its user")
 	must(t, s.Close())

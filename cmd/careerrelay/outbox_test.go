@@ -30,7 +30,7 @@ func TestOutboxCommand(t *testing.T) {
 	wantText(t, wantRun(t, 0, "", "outbox", "--config", file).stdout, "nothing waits")
 	config, err := loadConfig(&terminal{stderr: os.Stderr}, file)
 	must(t, err)
-	o, err := openOffice(config)
+	o, err := openOffice(t.Context(), config)
 	must(t, err)
 	keys, err := o.keys()
 	must(t, err)

@@ -54,7 +54,7 @@ func fetchReport(ctx context.Context, config *configs.Config) ([]reportRow, erro
 			return rows, err
 		}
 	}
-	s, err := bolt.Open(config.StorePath(), storeOptions(config, nil))
+	s, err := openConfigured(ctx, config, opening{policy: policyOf(config), create: true})
 	if errors.Is(err, bolt.ErrHeld) && config.Listen.Admin == "" {
 		return nil, fmt.Errorf("%w; set listen.admin, so that the report can ask the running relay", err)
 	}

@@ -23,7 +23,6 @@ import (
 	"github.com/careerrelay/careerrelay/dashboard"
 	"github.com/careerrelay/careerrelay/smtp"
 	"github.com/careerrelay/careerrelay/store"
-	"github.com/careerrelay/careerrelay/store/bolt"
 	"github.com/careerrelay/careerrelay/web"
 )
 
@@ -72,7 +71,7 @@ type server struct {
 	begun     time.Time
 	alarms    *alarmBoard
 	desk      *dashboard.Dashboard // nil: not configured
-	store     *bolt.Store
+	store     store.Full
 	proxy     *smtp.Proxy
 	reloader  *reloader
 	pause     *killSwitch
@@ -182,15 +181,15 @@ func (s *server) openKeys() error {
 }
 
 func (s *server) openStore() error {
-	path := s.config.StorePath()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(s.config.StorePath()), 0o700); err != nil {
 		return fmt.Errorf("store: make its folder: %w; the relay's user must be able to write there", err)
 	}
 	s.ratios.Store(ratiosOf(s.config))
-	options := storeOptions(s.config, s.log)
-	options.RatioOf = func(company string) int { return (*s.ratios.Load())[company] }
+	policy := policyOf(s.config)
+	policy.RatioOf = func(company string) int { return (*s.ratios.Load())[company] }
 	var err error
-	if s.store, err = bolt.Open(path, options); err != nil {
+	s.store, err = openConfigured(context.Background(), s.config, opening{policy: policy, log: s.log, create: true, later: true})
+	if err != nil {
 		return err
 	}
 	s.onStop("store", func(context.Context) error { return s.store.Close() })

@@ -64,6 +64,7 @@ type Options struct {
 	store.Policy
 	Logger  *slog.Logger  // discards
 	Timeout time.Duration // wait for another process to let go of the file; 2 s
+	Loading bool          // it is opened to load a dump: one that is there in part is no error
 	MaxSize int64         // bytes in use, at which commits fail; the file is up to 16 MiB larger. 0: no limit
 }
 
@@ -172,12 +173,22 @@ func (s *Store) open(steps []migration) error {
 		if err := s.migrate(id, steps); err != nil {
 			return err
 		}
+		if err := s.usable(); err != nil {
+			return err
+		}
 		return s.continueIDs()
 	})
 	if err != nil {
 		s.release()
 	}
 	return err
+}
+
+func (s *Store) usable() error {
+	if s.opt.Loading {
+		return nil
+	}
+	return s.db.View(func(tx *bbolt.Tx) error { return engine.Usable(&txn{tx: tx}) })
 }
 
 func (s *Store) continueIDs() error {

@@ -41,6 +41,7 @@ type Tx interface {
 	Helds
 	Journal
 	Paces
+	Dumps
 	Copies
 }
 
@@ -155,6 +156,21 @@ type Paces interface {
 	Paces(company string, since time.Time) ([]store.Pace, error)
 	// DeletePaces deletes a company's slots that begin before an instant.
 	DeletePaces(company string, before time.Time) error
+}
+
+// Dumps is what only a dump and its loading need.
+type Dumps interface {
+	EachErased(do func(Erased) error) error
+	EachSuppressed(do func(Suppression) error) error
+	EachCandidate(do func(Candidate) error) error
+	EachCopy(do func(Copy) error) error
+	// LastDelivery is the last number that a delivery got, also one that is gone.
+	LastDelivery() (int64, error)
+	SetLastDelivery(id int64) error
+	// Progress returns how far the loading of a dump into this store has come, nil
+	// when none is unfinished.
+	Progress() (*Progress, error)
+	PutProgress(p *Progress) error // nil ends it
 }
 
 // Copies are the copies of messages that were delivered.

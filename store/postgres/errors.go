@@ -66,6 +66,14 @@ func classifyLocal(err error) class {
 	return answer
 }
 
+// unreachable reports whether the next transaction would end the same way. One
+// that waited too long for another's lock says nothing about the next.
+func unreachable(kind class, err error) bool {
+	_, connect := errors.AsType[*pgconn.ConnectError](err)
+	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	return kind == stale || connect || kind == down && !late
+}
+
 // tries is how often a transaction may run in all.
 func tries(c class) int {
 	switch c {

@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,10 @@ type Options struct {
 	Pool     int           // connections at most; 10
 	Timeout  time.Duration // for one transaction, retries and waiting for a connection included; 5 s
 	Lifetime time.Duration // after which a connection is replaced; 1 h
+	Loading  bool          // it is opened to load a dump: one that is there in part is no error
+	// Later lets Open return although the database cannot be reached. The schema is
+	// brought up to date when it can; until then everything is store.ErrUnavailable.
+	Later bool
 }
 
 func (o Options) withDefaults() Options {
@@ -84,16 +89,23 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, err
 	}
 	where := config.ConnConfig.Host + "/" + config.ConnConfig.Database
-	if err := prepare(ctx, config.ConnConfig, o.Logger); err != nil {
-		return nil, fmt.Errorf("open store %s: %w", where, err)
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config) // connects when it is asked to
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", where, err)
 	}
 	db := &database{pool: pool, timeout: o.Timeout, log: o.Logger, opened: time.Now()}
 	s := &Store{Engine: engine.New(db, engine.Options{Policy: o.Policy}), db: db}
-	if err := s.continueIDs(ctx); err != nil {
+	db.prepare = func(ctx context.Context) error {
+		last, err := prepare(ctx, config.ConnConfig, o)
+		s.After(idText(last))
+		return err
+	}
+	err = db.ensure(ctx)
+	if o.Later && errors.Is(err, store.ErrUnavailable) {
+		o.Logger.Warn("the database cannot be reached; mail passes unedited until it can", slog.String("database", where), slog.Any("err", err))
+		return s, nil
+	}
+	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open store %s: %w", where, err)
 	}
@@ -130,31 +142,40 @@ func setDefault(params map[string]string, name, value string) {
 	}
 }
 
-// prepare brings the schema up to date on a connection of its own.
-func prepare(ctx context.Context, config *pgx.ConnConfig, log *slog.Logger) error {
+// prepare brings the schema up to date on a connection of its own, and returns
+// the id of the last referral, which new ones follow.
+func prepare(ctx context.Context, config *pgx.ConnConfig, o Options) (last []byte, err error) {
 	steps, err := migrations()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
-	err = migrate(ctx, conn, steps, log.Info)
-	return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	err = migrate(ctx, conn, steps, o.Logger.Info)
+	if err == nil && !o.Loading {
+		err = usable(ctx, conn)
+	}
+	if err == nil {
+		err = conn.QueryRow(ctx, "SELECT (SELECT id FROM referrals ORDER BY id DESC LIMIT 1)").Scan(&last)
+	}
+	if kind := classify(failed(err)); kind != answer {
+		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return last, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 }
 
-// continueIDs lets the ids of new referrals follow the last one.
-func (s *Store) continueIDs(ctx context.Context) error {
-	var last []byte
-	err := s.db.Read(ctx, func(t engine.Tx) error {
-		return t.(*txn).one("SELECT id FROM referrals ORDER BY id DESC LIMIT 1", nil, &last)
-	})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+func usable(ctx context.Context, conn *pgx.Conn) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return engine.Usable(&txn{ctx: ctx, tx: tx}) })
+}
+
+// failed marks what a statement returned; nil and what is no statement's stay.
+func failed(err error) error {
+	if err == nil || errors.Is(err, ErrFormat) || errors.Is(err, store.ErrUnfinished) {
 		return err
 	}
-	s.After(idText(last))
-	return nil
+	return failedStatement{err}
 }
 
 // Ping implements store.Store with a real commit: a full disk, or a server that
@@ -182,11 +203,33 @@ type database struct {
 	log     *slog.Logger
 	opened  time.Time // base of retryAt, monotonic
 
+	preparing sync.Mutex                  // guards prepare
+	prepare   func(context.Context) error // brings the schema up to date; nil once that is done
+	prepared  atomic.Bool                 // that it is done
+
 	retryAt atomic.Int64 // nanoseconds after opened before which no transaction is tried; 0: none
 }
 
 // maxTries bounds how often one transaction begins anew.
 const maxTries = 20
+
+// ensure brings the schema up to date before the first transaction.
+func (d *database) ensure(ctx context.Context) error {
+	if d.prepared.Load() {
+		return nil
+	}
+	d.preparing.Lock()
+	defer d.preparing.Unlock()
+	if d.prepare == nil {
+		return nil
+	}
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	d.prepare = nil
+	d.prepared.Store(true)
+	return nil
+}
 
 // Read implements engine.DB. Its context alone bounds it: an audit is long.
 func (d *database) Read(ctx context.Context, do func(engine.Tx) error) error {
@@ -227,7 +270,7 @@ func (d *database) retry(caller, bounded context.Context, try func(context.Conte
 		if n < tries(kind) && pause(bounded, n, kind) {
 			continue
 		}
-		if kind == stale || kind == down {
+		if caller.Err() == nil && unreachable(kind, err) {
 			d.outage(begun)
 		}
 		return d.verdict(caller, kind, err)
@@ -268,6 +311,9 @@ func (d *database) verdict(caller context.Context, kind class, err error) error 
 // attempt runs do in one transaction. Of a transaction with a failed statement
 // the statement's error counts, whatever do made of it.
 func (d *database) attempt(ctx context.Context, o pgx.TxOptions, do func(engine.Tx) error) (err error) {
+	if err := d.ensure(ctx); err != nil {
+		return notBegun{err}
+	}
 	tx, err := d.pool.BeginTx(ctx, o)
 	if err != nil {
 		return notBegun{err}

@@ -93,6 +93,9 @@ func Run(t *testing.T, open Open) {
 		{"asked for by the person", asked},
 		{"asked for after an erasure", askedAfterErasure},
 		{"a token of another referral", foreignToken},
+		{"dump and load", dumpAndLoad},
+		{"an interrupted load goes on", loadGoesOn},
+		{"damaged dumps", damagedDump},
 
 		{"journal", journal},
 		{"bad notes", badNotes},
@@ -151,14 +154,19 @@ func (c *clock) add(d time.Duration) {
 
 func newFixture(t *testing.T, open Open, o Options) *fixture {
 	t.Helper()
+	f := &fixture{t: t, open: open, place: t.TempDir(), opt: o, clock: &clock{at: start}, keys: testKeys(t), ctx: t.Context()}
+	f.opt.Now = f.clock.now
+	f.s = open(t, f.place, f.opt)
+	return f
+}
+
+func testKeys(t *testing.T) *store.Keys {
+	t.Helper()
 	keys, err := store.NewKeys([]byte("storetest's secret of many bytes"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, open: open, place: t.TempDir(), opt: o, clock: &clock{at: start}, keys: keys, ctx: t.Context()}
-	f.opt.Now = f.clock.now
-	f.s = open(t, f.place, f.opt)
-	return f
+	return keys
 }
 
 func (f *fixture) reopen() {

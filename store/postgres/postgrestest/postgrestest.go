@@ -123,6 +123,9 @@ func serverUser(t testing.TB) (uid, gid uint32) {
 	return 0, 0
 }
 
+// Folder holds everything that the server wrote.
+func (c *Cluster) Folder() string { return c.data() }
+
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 
 func (c *Cluster) command(program string, args ...string) *exec.Cmd {
@@ -148,6 +151,18 @@ func (c *Cluster) NewURL(t testing.TB) string {
 	return c.URL(schema)
 }
 
+// Program runs one of PostgreSQL's own programs and returns what it prints.
+func (c *Cluster) Program(t testing.TB, name string, args ...string) []byte {
+	t.Helper()
+	cmd := c.command(name, args...)
+	cmd.Env = append(os.Environ(), "PGHOST="+c.dir, "PGUSER=careerrelay", "PGDATABASE=postgres")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return out
+}
+
 // Exec runs SQL.
 func (c *Cluster) Exec(t testing.TB, sql string) {
 	t.Helper()
@@ -160,6 +175,25 @@ func (c *Cluster) Exec(t testing.TB, sql string) {
 	_, err = conn.Exec(ctx, sql)
 	if err := errors.Join(err, conn.Close(ctx)); err != nil {
 		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// Lock keeps everybody else from a table until release is called.
+func (c *Cluster) Lock(t testing.TB, url, table string) (release func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(ctx, "BEGIN; LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := conn.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		cancel()
 	}
 }
 
