@@ -78,7 +78,7 @@ var completions = []struct {
 	line []string // what was typed; the last word is the one to complete
 	want []string
 }{
-	{"command", []string{"careerrelay", "exp"}, []string{"explain"}},
+	{"command", []string{"careerrelay", "expl"}, []string{"explain"}},
 	{"flag", []string{"careerrelay", "serve", "--c"}, []string{"--config"}},
 	{"values of a flag", []string{"careerrelay", "sample", "--wordings", ""}, []string{"en", "ja"}},
 	{"values of an argument", []string{"careerrelay", "completion", "f"}, []string{"fish"}},
