@@ -9,13 +9,14 @@ FUZZTIME ?= 10s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: help run build test peers lint generate bench fuzz deb rpm image sbom clean
+.PHONY: help run build test peers lint generate bench bench-tables fuzz deb rpm image sbom clean
 
 help:
 	@sed -n 's/^# make //p' Makefile
 	@echo 'build      a static binary in $(BIN)'
 	@echo 'lint       gofmt, vet, staticcheck, govulncheck, generated files up to date'
 	@echo 'bench      speed and memory of every part and of the whole hop'
+	@echo 'bench-tables  the tables of docs/benchmarks.md, peers included: medians of COUNT ($(COUNT)) runs'
 	@echo 'deb rpm    packages for Debian and for RPM systems, in out/packages'
 	@echo 'image      a container image (needs Docker)'
 	@echo 'sbom       what the program consists of, as CycloneDX'
@@ -32,6 +33,7 @@ build:
 # time: real peers and deadlines want a machine that is not busy with something else.
 test: peers
 	CGO_ENABLED=1 $(GO) test -race -count=1 -p 1 -timeout 40m -tags browser ./...
+	CGO_ENABLED=0 $(GO) test -count=1 -run Memory ./smtp ./rewrite # the race detector multiplies memory
 
 # Real peers (Postfix, swaks, Chromium, Japanese fonts) from the distribution.
 peers:
@@ -52,6 +54,11 @@ generate:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# The tables of docs/benchmarks.md, as Markdown: medians of COUNT interleaved runs.
+COUNT ?= 5
+bench-tables: peers
+	@bash .ci/bench $(COUNT)
 
 fuzz:
 	@bash .ci/fuzz $(FUZZTIME)

@@ -95,6 +95,8 @@ type ClauseEntry struct {
 	Unless []string `yaml:"unless" json:"unless,omitempty"`
 	// None of these anywhere in text or subject.
 	UnlessMail []string `yaml:"unless_mail" json:"unless_mail,omitempty"`
+	// Of a veto: it gives way where the model's log odds are at least this.
+	UnlessModel number `yaml:"unless_model" json:"unless_model,omitempty"`
 	// Count it between quotation marks too.
 	Quoted bool `yaml:"quoted" json:"quoted,omitempty"`
 }
@@ -271,6 +273,9 @@ func (s *ruleSource) checkClauses(key string, clauses []ClauseEntry, scored bool
 		if !scored && c.Score != 0 {
 			s.fail(at+".score", "a veto has no score: it forbids", "move it to evidence with a negative score to weigh it")
 		}
+		if c.UnlessModel != 0 && (scored || c.UnlessModel < 0) {
+			s.fail(at+".unless_model", "is for vetoes, and above 0", "")
+		}
 		if c.Near != 0 && len(c.SameSentence) == 0 {
 			s.fail(at+".near", "says how near same_sentence must be, and there is none", "")
 		}
@@ -311,7 +316,7 @@ func clauses(entries []ClauseEntry) []rewrite.Clause {
 	for _, e := range entries {
 		c := rewrite.Clause{
 			ID: e.ID, Score: float64(e.Score), Max: e.Max, Any: e.Any, SameSentence: e.SameSentence, Near: e.Near,
-			All: e.All, Unless: e.Unless, UnlessMail: e.UnlessMail, Quoted: e.Quoted,
+			All: e.All, Unless: e.Unless, UnlessMail: e.UnlessMail, Quoted: e.Quoted, UnlessModel: float64(e.UnlessModel),
 		}
 		for _, place := range e.In {
 			c.In = append(c.In, rewrite.Place(place))

@@ -23,7 +23,7 @@ func (rs *Rules) judge(r *Reading) Verdict {
 		if _, ok := vetoed[rule.Kind]; ok {
 			continue
 		}
-		if f, ok := an.firstVeto(rule); ok {
+		if f, ok := rs.firstVeto(an, rule, true); ok {
 			vetoed[rule.Kind] = f
 		}
 	}
@@ -55,7 +55,7 @@ func (rs *Rules) Try(id string, r *Reading) (Verdict, bool) {
 		defer rs.release(an)
 		v := rs.apply(an, rule, false)
 		for _, other := range rs.rules {
-			if f, ok := an.firstVeto(other); ok && other.Kind == rule.Kind {
+			if f, ok := rs.firstVeto(an, other, false); ok && other.Kind == rule.Kind {
 				v.Evidence = append(v.Evidence, f.evidence(-rule.Threshold))
 				v.Kind, v.Reason = None, ReasonContrary
 				break
@@ -126,9 +126,12 @@ func (an *analysis) stage(r *compiledRule) string {
 	return ""
 }
 
-func (an *analysis) firstVeto(r *compiledRule) (finding, bool) {
+// firstVeto is the first veto that is met and does not yield to the model, if
+// that is to be asked.
+func (rs *Rules) firstVeto(an *analysis, r *compiledRule, ask bool) (finding, bool) {
 	for i := range r.veto {
-		if found := an.find(r, &r.veto[i]); len(found) > 0 {
+		c := &r.veto[i]
+		if found := an.find(r, c); len(found) > 0 && !(ask && rs.yields(an, r, c)) {
 			return found[0], true
 		}
 	}

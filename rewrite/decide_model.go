@@ -22,7 +22,7 @@ type advice struct {
 	model    *linear
 	opinion  opinion
 	sheet    sheet
-	sentence int // of the analysis, the loudest; -1: there is none
+	sentence int // of the analysis: the one that spoke most as the model does; -1: there is none
 }
 
 // advice asks the model of a language once for each analysis.
@@ -32,12 +32,21 @@ func (rs *Rules) advice(an *analysis, lex *lexicon) *advice {
 		s, at := sheetOf(an, lex)
 		m := rs.model.languages[lex.language]
 		a := &advice{model: m, opinion: m.opine(s), sheet: s, sentence: -1}
-		if a.opinion.loudest >= 0 {
+		switch {
+		case a.opinion.loudest < 0:
+		case a.opinion.score < 0:
+			a.sentence = at[a.opinion.quietest]
+		default:
 			a.sentence = at[a.opinion.loudest]
 		}
 		fs.advice = a
 	}
 	return fs.advice
+}
+
+// yields reports whether a veto gives way to the model.
+func (rs *Rules) yields(an *analysis, r *compiledRule, c *clause) bool {
+	return c.UnlessModel > 0 && rs.model.speaks(r.Language) && rs.advice(an, r.lex).opinion.score >= c.UnlessModel
 }
 
 // nearBy is how many log odds a mail may lack to count as a near miss.

@@ -17,8 +17,9 @@ type Edit struct {
 // overlap. It can touch no byte outside them.
 func Apply(w io.Writer, r io.ReaderAt, size int64, edits []Edit) error {
 	at := int64(0)
+	buf := make([]byte, max(min(size, 32<<10), 1))
 	for _, e := range edits {
-		if _, err := io.Copy(w, io.NewSectionReader(r, at, e.Start-at)); err != nil {
+		if _, err := io.CopyBuffer(w, io.NewSectionReader(r, at, e.Start-at), buf); err != nil {
 			return err
 		}
 		if _, err := w.Write(e.New); err != nil {
@@ -26,7 +27,7 @@ func Apply(w io.Writer, r io.ReaderAt, size int64, edits []Edit) error {
 		}
 		at = e.End
 	}
-	_, err := io.Copy(w, io.NewSectionReader(r, at, size-at))
+	_, err := io.CopyBuffer(w, io.NewSectionReader(r, at, size-at), buf)
 	return err
 }
 

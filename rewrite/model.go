@@ -62,17 +62,21 @@ func overRoot(total float64, n int) float64 {
 
 // opinion is what the model says of a mail.
 type opinion struct {
-	score   float64 // log odds of a rejection
-	loudest int     // sentence of the sheet that spoke most for one; -1: there is none
+	score    float64 // log odds of a rejection
+	loudest  int     // sentence of the sheet that spoke most for one; -1: there is none
+	quietest int     // sentence that spoke most against one
 }
 
 func (m *linear) opine(s sheet) opinion {
-	op := opinion{loudest: -1}
+	op := opinion{loudest: -1, quietest: -1}
 	scores := make([]float64, len(s.sentences))
 	for i, grams := range s.sentences {
 		scores[i] = m.each + m.sentence.sum(grams)
 		if op.loudest < 0 || scores[i] > scores[op.loudest] {
 			op.loudest = i
+		}
+		if op.quietest < 0 || scores[i] < scores[op.quietest] {
+			op.quietest = i
 		}
 	}
 	op.score = m.bias + m.whole.sum(s.whole) + m.subject.sum(s.subject) + logSumExp(scores)

@@ -51,6 +51,7 @@ type Clause struct {
 	Unless       []string // none of these in the anchor's sentence
 	UnlessMail   []string // none of these anywhere in text or subject
 	Quoted       bool     // also counts between quotation marks
+	UnlessModel  float64  // of a veto: it yields to a model of these log odds; 0: to none
 }
 
 // Place is a part of a reading that a clause looks at.

@@ -47,11 +47,14 @@ func beRelay(config string) error {
 	if err != nil {
 		return err
 	}
+	limits := Limits{Connections: 2100, ConnectionsPerIP: 2100}
+	limits.BoundMemory()
 	proxy, err := New(Options{
 		Companies: []Company{{ID: "sample", Domains: []string{"company.example"},
 			Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Upstream: up, Rules: alwaysRejection{"en"}, Block: testBlock}},
-		Hostname: "relay.example", Referrals: db, Keys: keys, StampKey: []byte("stamp key"), Limits: Limits{ConnectionsPerIP: 2000},
-		Link: func(_ string, t store.Token) (string, string) { return "https://jobs.example/r/" + string(t), "" },
+		Hostname: "relay.example", Referrals: db, Keys: keys, StampKey: []byte("stamp key"), Limits: limits,
+		Timeouts: Timeouts{Transaction: 5 * time.Minute}, // a busy machine is no fault
+		Link:     func(_ string, t store.Token) (string, string) { return "https://jobs.example/r/" + string(t), "" },
 	})
 	if err != nil {
 		return err

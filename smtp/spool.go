@@ -165,7 +165,9 @@ func (s *spool) head() []byte {
 func (s *spool) WriteTo(w io.Writer) (int64, error) {
 	var written int64
 	if s.inFile > 0 {
-		n, err := io.Copy(w, io.NewSectionReader(s.file, 0, s.inFile))
+		buf, _ := s.memory.get(true)
+		n, err := io.CopyBuffer(w, io.NewSectionReader(s.file, 0, s.inFile), buf[:])
+		s.memory.put(buf)
 		written += n
 		if err != nil {
 			return written, err

@@ -1,23 +1,15 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/careerrelay/careerrelay/configs"
+	"github.com/careerrelay/careerrelay/smtp/smtptest"
 )
 
 // BenchmarkWholeHop measures the product as it is shipped, built-in rules and
@@ -29,14 +21,15 @@ func BenchmarkWholeHop(b *testing.B) {
 	for _, clients := range []int{1, 10} {
 		for _, size := range []int{2 << 10, 30 << 10} {
 			for _, way := range []string{"direct", "unedited", "edited"} {
-				b.Run(fmt.Sprintf("%dclients/%dKB/%s", clients, size>>10, way), func(b *testing.B) {
-					to := benchSink(b)
+				b.Run(fmt.Sprintf("%d/%dKB/%s", clients, size>>10, way), func(b *testing.B) {
+					sink, load := smtptest.NewSink(b), wholeLoad(way, size)
+					load.Clients = clients
 					if way == "direct" {
-						sendAll(b, to, clients, benchLetter(way, size))
+						load.Run(b, sink.Addr)
 						return
 					}
-					s, address := benchRelay(b, to)
-					sendAll(b, address, clients, benchLetter(way, size))
+					s, address := benchRelay(b, sink.Addr)
+					load.Run(b, address)
 					edited := offered(b, s)
 					if way == "edited" && edited < b.N || way == "unedited" && edited > 0 {
 						b.Fatalf("%d of %d messages were edited", edited, b.N)
@@ -47,16 +40,18 @@ func BenchmarkWholeHop(b *testing.B) {
 	}
 }
 
-// benchLetter is a mail of about size octets in paragraphs, without the
-// Message-ID on top.
-func benchLetter(way string, size int) string {
+// wholeLoad is mail that each has a candidate and a Message-ID of its own.
+func wholeLoad(way string, size int) smtptest.Load {
 	text := "Please find the schedule of next week's meetings below.\r\n"
 	if way == "edited" {
 		text = "Thank you for applying for the position of engineer. We regret to inform you that we will not be moving forward with your application.\r\n"
 	}
-	paragraph := strings.Repeat(strings.Repeat("lorem ipsum ", 6)+"\r\n", 6) + "\r\n"
-	return "From: hr@sample.example.jp\r\nTo: candidate@mail.example\r\nSubject: Your application\r\nMIME-Version: 1.0\r\n" +
-		"Content-Type: text/plain; charset=utf-8\r\n\r\n" + text + "\r\n" + strings.Repeat(paragraph, size/len(paragraph)+1) + ".\r\n"
+	letter := smtptest.Letter(text, size)
+	return smtptest.Load{
+		From:    "hr@sample.example.jp",
+		Rcpt:    func(n int64) string { return fmt.Sprintf("c%d@mail.example", n) },
+		Message: func(n int64) string { return fmt.Sprintf("Message-ID: <%d@sample.example.jp>\r\n%s", n, letter) },
+	}
 }
 
 // benchRelay is the whole relay in front of a sink.
@@ -104,135 +99,4 @@ func offered(b *testing.B, s *server) int {
 		}
 	}
 	return 0
-}
-
-// benchSink is a mail server that reads and says yes, until the benchmark ends.
-func benchSink(b *testing.B) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() { swallowMail(c) })
-		}
-	})
-	b.Cleanup(func() {
-		l.Close()
-		running.Wait()
-	})
-	return l.Addr().String()
-}
-
-// swallowMail serves one client of the sink.
-func swallowMail(c net.Conn) {
-	defer c.Close()
-	in := bufio.NewReaderSize(c, 64<<10)
-	reply := "220 sink\r\n"
-	for message := false; ; {
-		if _, err := io.WriteString(c, reply); reply != "" && err != nil {
-			return
-		}
-		line, err := in.ReadSlice('\n')
-		switch {
-		case err != nil:
-			return
-		case message && string(line) != ".\r\n":
-			reply = ""
-		case message:
-			message, reply = false, "250 2.0.0 OK\r\n"
-		case bytes.HasPrefix(line, []byte("EHLO")):
-			reply = "250-sink\r\n250-8BITMIME\r\n250-PIPELINING\r\n250 SIZE 100000000\r\n"
-		case bytes.HasPrefix(line, []byte("DATA")):
-			message, reply = true, "354 go\r\n"
-		default:
-			reply = "250 2.0.0 OK\r\n"
-		}
-	}
-}
-
-// sendAll sends b.N messages over some connections that stay open, and reports
-// how long one took from MAIL to the last answer.
-func sendAll(b *testing.B, to string, clients int, letter string) {
-	b.SetBytes(int64(len(letter)))
-	b.ReportAllocs()
-	var next atomic.Int64
-	took := make([]time.Duration, b.N)
-	connections := make([]*benchClient, clients)
-	for i := range connections {
-		connections[i] = dialBench(b, to)
-	}
-	b.ResetTimer()
-	var running sync.WaitGroup
-	for _, c := range connections {
-		running.Go(func() {
-			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
-				began := time.Now()
-				if err := c.send(i, letter); err != nil {
-					b.Error(err)
-					return
-				}
-				took[i-1] = time.Since(began)
-			}
-		})
-	}
-	running.Wait()
-	b.StopTimer()
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
-	for _, c := range connections {
-		c.conn.Close()
-	}
-}
-
-// benchClient is one connection of the generator.
-type benchClient struct {
-	conn net.Conn
-	in   *bufio.Reader
-}
-
-func dialBench(b *testing.B, to string) *benchClient {
-	b.Helper()
-	conn, err := net.Dial("tcp", to)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := &benchClient{conn, bufio.NewReader(conn)}
-	if err := errors.Join(c.ask(""), c.ask("EHLO client.example\r\n")); err != nil {
-		b.Fatal(err)
-	}
-	return c
-}
-
-// send is one transaction; each has a candidate of its own.
-func (c *benchClient) send(n int64, letter string) error {
-	return errors.Join(
-		c.ask("MAIL FROM:<hr@sample.example.jp>\r\n"), c.ask(fmt.Sprintf("RCPT TO:<c%d@mail.example>\r\n", n)),
-		c.ask("DATA\r\n"), c.ask(fmt.Sprintf("Message-ID: <%d@sample.example.jp>\r\n%s", n, letter)))
-}
-
-// ask says something and waits for an answer that is no refusal.
-func (c *benchClient) ask(text string) error {
-	if _, err := io.WriteString(c.conn, text); err != nil {
-		return err
-	}
-	for {
-		line, err := c.in.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		if line[0] != '2' && line[0] != '3' {
-			return fmt.Errorf("answer %q", line)
-		}
-		if line[3] == ' ' {
-			return nil
-		}
-	}
 }

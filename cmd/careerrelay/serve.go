@@ -146,6 +146,7 @@ func (s *server) open() error {
 	s.pause = newKillSwitch(s.config.PauseFile(), s.companyIDs, s.log, s.registry)
 	options, err := s.proxyOptions(s.config, ups, hostname)
 	if err == nil {
+		options.Limits.BoundMemory()
 		s.proxy, err = smtp.New(options)
 	}
 	if err != nil {

@@ -28,6 +28,8 @@ type PostfixOptions struct {
 	ProxyFilter string
 	// Main are further lines of main.cf: "smtpd_tls_security_level = may".
 	Main []string
+	// Services are further services of master.cf, for a ContentFilter to name.
+	Services []string
 }
 
 // Postfix is a private Postfix with its own configuration, queue and mailboxes.
@@ -205,7 +207,7 @@ func (p *Postfix) services(o PostfixOptions) []string {
 	case o.ContentFilter != "":
 		front += "\n  -o content_filter=" + o.ContentFilter
 	}
-	return []string{
+	return append([]string{
 		front,
 		p.Reinjection + " inet n - n - - smtpd\n  -o content_filter=\n  -o smtpd_authorized_xforward_hosts=127.0.0.0/8",
 		"pickup unix n - n 60 1 pickup",
@@ -229,7 +231,7 @@ func (p *Postfix) services(o PostfixOptions) []string {
 		"scache unix - - n - 1 scache",
 		"tlsmgr unix - - n 1000? 1 tlsmgr",
 		"postlog unix-dgram n - n - 1 postlogd",
-	}
+	}, o.Services...)
 }
 
 func (p *Postfix) write(t testing.TB, name string, lines []string) {
@@ -335,8 +337,14 @@ func listening(addr string) bool {
 	return true
 }
 
-// poll asks again until ok holds: another program's files give no signal.
 func (p *Postfix) poll(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	poll(t, what, p.Log, ok)
+}
+
+// poll asks again until ok holds: another program's files and ports give no
+// signal. log is what the program wrote down.
+func poll(t testing.TB, what string, log func() string, ok func() bool) {
 	t.Helper()
 	limit := time.NewTimer(3 * Patience)
 	defer limit.Stop()
@@ -346,7 +354,7 @@ func (p *Postfix) poll(t testing.TB, what string, ok func() bool) {
 		select {
 		case <-pace.C:
 		case <-limit.C:
-			t.Fatalf("waited for %s; Postfix logged:\n%s", what, p.Log())
+			t.Fatalf("waited for %s; the program logged:\n%s", what, log())
 		}
 	}
 }
