@@ -22,10 +22,9 @@ func office(t *testing.T) *desk {
 	must(t, err)
 	d := newDesk(t, func(o *Options) {
 		o.Base = base
-		o.NearMisses = func(string) []NearMiss { return []NearMiss{{"ja-declined", "contrary", 4}} }
 	})
 	must(t, d.store.Add(t.Context(), "c", "", store.Traffic{Seen: 12345}))
-	must(t, d.store.Add(t.Context(), "c", "ja-declined", store.Traffic{Matched: 44, Inserted: 41}))
+	must(t, d.store.Add(t.Context(), "c", "ja-declined", store.Traffic{Matched: 44, Near: 13, Inserted: 41}))
 	must(t, d.store.Add(t.Context(), "c", "en-declined", store.Traffic{Matched: 9, Inserted: 7}))
 	d.people("c", 0, 12)
 	d.handOver()

@@ -107,12 +107,6 @@ type Alarm struct {
 	Day    int64  // times in the last 24 hours
 }
 
-// NearMiss is a reason why mails that look like refusals were left alone.
-type NearMiss struct {
-	Rule, Reason string
-	Count        int64
-}
-
 // Options configure the dashboard. Fields without a default are required.
 type Options struct {
 	Store     Store
@@ -123,16 +117,14 @@ type Options struct {
 	Matches func(hash, password string) bool
 	OIDC    *OIDC
 	// Base is the style sheet that the candidates' pages have.
-	Base   []byte
-	Texts  func() []ConsentText
-	Health func(ctx context.Context) Health
-	Alarms func() []Alarm
-	// NearMisses of a company, for the observe report; nil when they are not kept.
-	NearMisses func(company string) []NearMiss
-	Idle       time.Duration    // a session ends when unused for so long; 30 min
-	Absolute   time.Duration    // and after this time in any case; 12 h
-	Now        func() time.Time // time.Now
-	Logger     *slog.Logger     // discards
+	Base     []byte
+	Texts    func() []ConsentText
+	Health   func(ctx context.Context) Health
+	Alarms   func() []Alarm
+	Idle     time.Duration    // a session ends when unused for so long; 30 min
+	Absolute time.Duration    // and after this time in any case; 12 h
+	Now      func() time.Time // time.Now
+	Logger   *slog.Logger     // discards
 }
 
 // Dashboard is the handler of all its pages. Safe for concurrent use.

@@ -639,13 +639,8 @@ func TestFunnelPage(t *testing.T) {
 
 func TestNearMisses(t *testing.T) {
 	d := newDesk(t)
-	if a := d.as(HR).get("/admin/observe"); strings.Contains(a.body, "判定に至らなかった") {
-		t.Error("near misses show though nobody keeps them")
-	}
-	d = newDesk(t, func(o *Options) {
-		o.NearMisses = func(string) []NearMiss { return []NearMiss{{"ja-declined", "contrary <b>", 4}} }
-	})
-	d.as(IT).get("/admin/observe").want(t, http.StatusOK, "判定に至らなかった", "contrary &lt;b&gt;", "<td>4</td>")
+	must(t, d.store.Add(t.Context(), "c", "ja-declined", store.Traffic{Matched: 44, Near: 13, Inserted: 41}))
+	d.as(IT).get("/admin/observe?company=c").want(t, http.StatusOK, "惜しくも不一致", "<td>44</td><td>41</td><td>3</td><td>13</td>")
 }
 
 // TestLanguage: the choice is kept, and leads to no other place.

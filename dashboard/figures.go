@@ -71,6 +71,7 @@ type tableRow struct {
 func add(c *store.Counts, d store.Counts) {
 	c.Seen += d.Seen
 	c.Matched += d.Matched
+	c.Near += d.Near
 	c.Inserted += d.Inserted
 	c.Sent += d.Sent
 	c.OpenedHuman += d.OpenedHuman

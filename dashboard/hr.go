@@ -253,9 +253,7 @@ func (d *Dashboard) esgCSV(v *visit, p place) {
 
 // observeData is what the rules find, and what was left alone.
 type observeData struct {
-	Rules      []tableRow // matched, inserted, left alone
-	NearMisses []NearMiss
-	Kept       bool // near misses are kept
+	Rules []tableRow // matched, inserted, left alone, near misses
 }
 
 func (d *Dashboard) observe(v *visit) (any, error) {
@@ -263,15 +261,12 @@ func (d *Dashboard) observe(v *visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := observeData{Kept: d.o.NearMisses != nil}
+	var data observeData
 	labels, sums := grouping(months, byRule)
 	for _, rule := range labels {
 		if c := sums[rule]; rule != "" {
-			data.Rules = append(data.Rules, tableRow{rule, []figure{exact(c.Matched), exact(c.Inserted), exact(max(c.Matched-c.Inserted, 0))}})
+			data.Rules = append(data.Rules, tableRow{rule, []figure{exact(c.Matched), exact(c.Inserted), exact(max(c.Matched-c.Inserted, 0)), exact(c.Near)}})
 		}
-	}
-	if data.Kept && v.company.ID != "" {
-		data.NearMisses = d.o.NearMisses(v.company.ID)
 	}
 	return data, nil
 }
