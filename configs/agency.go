@@ -89,6 +89,9 @@ func (v validation) handOver() {
 	if a.Form.Host != "" && !v.private(a.Form) {
 		v.fail("agency.form", "write https://", "candidates would type their data without encryption")
 	}
+	if a.Form.Host != "" && v.c.Attribution == "first_company" {
+		v.fail("agency.form", "write attribution: each", "the relay does not learn the address that first_company compares")
+	}
 	names := map[string]bool{}
 	for i, token := range a.APITokens {
 		key := fmt.Sprintf("agency.api_tokens[%d]", i)

@@ -51,6 +51,9 @@ type Config struct {
 	Agency Agency `yaml:"agency" jsonschema:"required"`
 	// What is logged, and how. A change needs a restart.
 	Log Log `yaml:"log"`
+	// Whether the admin listener serves the profiles of the Go runtime below /debug/pprof/, for whoever looks for a
+	// leak or a slow place. They show no mail, but names of functions and sizes. A change needs a restart.
+	Pprof bool `yaml:"pprof"`
 	// Bounds on what one client and one message may use. A change needs a restart.
 	Limits Limits `yaml:"limits"`
 	// How long each step may take. A change needs a restart.

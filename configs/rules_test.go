@@ -97,6 +97,8 @@ func TestLoadRulesNamesEveryMistake(t *testing.T) {
 		{"score", strings.Replace(ownRule, "score: 1", "score: high", 1), []string{"own.yaml:8:16:", `wants a number from -1000 to 1000, not "high"`}},
 		{"no score", strings.Replace(ownRule, "        score: 1\n", "", 1), []string{"own.yaml:7:9: rules[0].evidence[0]: has no score"}},
 		{"place", strings.Replace(ownRule, "score: 1", "score: 1\n        in: [body]", 1), []string{"own.yaml:9:14: rules[0].evidence[0].in[0]: \"body\" is no place"}},
+		{"model", ownRule + "model: maybe\n", []string{"own.yaml:10:8: model:", "\"maybe\" is no choice", "on or off"}},
+		{"evidence that yields", strings.Replace(ownRule, "score: 1", "score: 1\n        unless_model: 2", 1), []string{"own.yaml:9:23:", "is for vetoes"}},
 		{"near alone", strings.Replace(ownRule, "score: 1", "score: 1\n        near: 3", 1), []string{"own.yaml:9:15:", "how near same_sentence must be"}},
 		{"class", strings.Replace(ownRule, "採用しません", "<refusal>", 1), []string{"own.yaml:9:15: rules[0].evidence[0].any[0]", "class <refusal> is not defined"}},
 		{"expression", strings.Replace(ownRule, "採用しません", `"re:("`, 1), []string{"own.yaml:9:15:", "compile the expression"}},
@@ -130,6 +132,30 @@ func TestLoadRulesNamesMissingFiles(t *testing.T) {
 	_, err := LoadRules([]string{"builtin:xx", "nowhere.yaml"}, t.TempDir())
 	if err == nil || !strings.Contains(err.Error(), `no built-in rules called "xx"`) || !strings.Contains(err.Error(), "nowhere.yaml") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestModelOff: what the model alone lets pass is judged by words alone, and by
+// nothing where a rule wants the model's consent.
+func TestModelOff(t *testing.T) {
+	without, err := loadText(t, "language: en\nmodel: off\n", BuiltinRules()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := rewrite.Envelope{Recipients: []string{"someone@candidate.example"}}
+	plain := &rewrite.Reading{Text: "Thank you for applying for the Data Analyst role. Unfortunately, we will not be moving forward with your application. We wish you every success."}
+	weak := &rewrite.Reading{Subject: "PhD position", Text: "I had 80 applicants for one position and have now made my choice. I am sorry that it could not be you."}
+	for _, tt := range []struct {
+		name          string
+		reading       *rewrite.Reading
+		with, without rewrite.Kind
+	}{{"plain words", plain, rewrite.Rejection, rewrite.Rejection}, {"weak words", weak, rewrite.Rejection, rewrite.None}} {
+		if v := loadBuiltin(t).Decide(tt.reading, env); v.Kind != tt.with {
+			t.Errorf("%s with the model: %s", tt.name, explain(v))
+		}
+		if v := without.Decide(tt.reading, env); v.Kind != tt.without {
+			t.Errorf("%s without the model: %s", tt.name, explain(v))
+		}
 	}
 }
 

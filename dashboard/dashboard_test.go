@@ -32,7 +32,6 @@ type desk struct {
 	clock *clock
 	dash  *Dashboard
 	web   *httptest.Server
-	rep   Health
 }
 
 type clock struct {

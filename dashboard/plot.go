@@ -55,7 +55,13 @@ func horizontal(id string, rows []barRow, legend []string) plot {
 		p.Labels = append(p.Labels, label{labelWidth - 8, y + 13, r.Label, r.Key, "end"})
 		for s, v := range r.Values {
 			w := int(v.N * (plotWidth - labelWidth - valueWidth) / most)
-			p.Bars = append(p.Bars, bar{labelWidth, y, max(w, 1), barHeight, series(s)})
+			class := series(s)
+			if len(legend) == 0 { // one series: in the colour of the product
+				class = "s2"
+			}
+			if v.N > 0 {
+				p.Bars = append(p.Bars, bar{labelWidth, y, max(w, 1), barHeight, class})
+			}
 			p.Labels = append(p.Labels, label{labelWidth + w + 6, y + 13, v.String(), false, "start"})
 			y += barHeight + 2
 		}

@@ -28,7 +28,7 @@ func (p *Proxy) account(t *transit, o *offer, reply Reply, err error, began time
 		}
 	}
 	attrs := []slog.Attr{
-		slog.String("transaction", t.id), slog.String("company", t.company.ID),
+		slog.String("client_id", o.head.clientID), slog.String("transaction", t.id), slog.String("company", t.company.ID),
 		slog.String("mail_from_domain", strings.ToLower(t.from.domain)), slog.Int("rcpt_count", len(t.recipients)),
 		slog.Int64("size", size), slog.String("verdict", string(or(o.verdict.Kind, rewrite.None))),
 		slog.String("rule", o.verdict.Rule), slog.String("action", action), slog.String("reason", o.reason),
@@ -60,7 +60,7 @@ func queueID(r Reply) string {
 	for _, line := range r.Lines {
 		if _, after, found := strings.Cut(line, "queued as "); found {
 			id, _, _ := strings.Cut(after, " ")
-			if id != "" && len(id) <= 64 && strings.IndexFunc(id, func(r rune) bool { return !isAlnum(r) && r != '-' && r != '.' }) < 0 {
+			if isQueueID(id) {
 				return id
 			}
 		}

@@ -14,6 +14,7 @@ import (
 type header struct {
 	messageID string   // value of the first Message-ID field, "" if there is none
 	received  int      // Received fields
+	clientID  string   // what the client calls the message, from its own Received line
 	signed    bool     // a DKIM-Signature or ARC seal covers the body
 	from      []string // values of all From fields
 	stamps    []stampField
@@ -80,7 +81,9 @@ func (h *header) note(field []byte, at int64) {
 	}
 	switch name = bytes.TrimRight(name, " \t"); {
 	case bytes.EqualFold(name, []byte("Received")):
-		h.received++
+		if h.received++; h.received == 1 {
+			h.clientID = receivedID(value)
+		}
 	case bytes.EqualFold(name, []byte("Message-ID")):
 		if h.messageID == "" {
 			h.messageID = string(bytes.TrimSpace(value))
@@ -93,6 +96,27 @@ func (h *header) note(field []byte, at int64) {
 		text := strings.Join(strings.Fields(string(value)), " ")
 		h.stamps = append(h.stamps, stampField{at, at + int64(len(field)), text})
 	}
+}
+
+// receivedID is the name that a server gave the message, from the value of its
+// Received field (RFC 5321, section 4.4: "id" and an atom before the date); "" if
+// there is none, or if it is not what queues call their messages.
+func receivedID(value []byte) string {
+	clauses, _, _ := strings.Cut(string(value), ";")
+	words := strings.Fields(clauses)
+	for i, w := range words[:max(len(words)-1, 0)] {
+		if strings.EqualFold(w, "id") && isQueueID(words[i+1]) && strings.ContainsAny(words[i+1], "0123456789") {
+			return words[i+1]
+		}
+	}
+	return ""
+}
+
+// isQueueID tells whether a word may be logged as the id of a message: short,
+// and no address. receivedID wants a digit too: a name has none.
+func isQueueID(word string) bool {
+	odd := func(r rune) bool { return !isAlnum(r) && r != '-' && r != '.' }
+	return word != "" && len(word) <= 64 && strings.IndexFunc(word, odd) < 0
 }
 
 // messageKey names the message for a retry: its Message-ID, or a hash of all of

@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/careerrelay/careerrelay/browsertest"
 	"github.com/careerrelay/careerrelay/store"
 )
 
@@ -51,7 +52,7 @@ func browse(t *testing.T) *tab {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	b.ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	b.ctx, cancel = context.WithTimeout(ctx, 6*time.Minute)
 	t.Cleanup(cancel)
 	err = chromedp.Listen(b.ctx, func(ev any) {
 		if sent, ok := ev.(*network.EventRequestWillBeSent); ok {
@@ -276,30 +277,41 @@ func (b *tab) as(l look) {
 	}))
 }
 
+// checkLooks checks the page that is open in every look.
+func (b *tab) checkLooks(t *testing.T, name string) {
+	t.Helper()
+	for _, l := range looks {
+		b.as(l)
+		for _, problem := range eval[[]string](b, audit) {
+			t.Errorf("%s, %s: %s", name, l.name, problem)
+		}
+		found, err := browsertest.Axe(b.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, problem := range found {
+			t.Errorf("%s, %s: axe: %s", name, l.name, problem)
+		}
+		if dir := os.Getenv("SCREENSHOTS"); dir != "" {
+			picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name+"-"+l.name+".png"), picture, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestBrowserAccessible checks every page in every look. With the environment
 // variable SCREENSHOTS naming a folder, it also leaves pictures for people.
 func TestBrowserAccessible(t *testing.T) {
 	b := browse(t)
-	check := func(name string) {
-		t.Helper()
-		for _, l := range looks {
-			b.as(l)
-			for _, problem := range eval[[]string](b, audit) {
-				t.Errorf("%s, %s: %s", name, l.name, problem)
-			}
-			if dir := os.Getenv("SCREENSHOTS"); dir != "" {
-				picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(dir, name+"-"+l.name+".png"), picture, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	}
+	check := func(name string) { t.Helper(); b.checkLooks(t, name) }
 	for name, path := range map[string]string{"home": "/", "about": "/about", "guide": "/guide", "landing": b.path(), "landing-en": "/en" + b.path(),
-		"stop": b.path() + "/stop", "unknown": "/r/none", "ask": "/c/c"} {
+		"stop": b.path() + "/stop", "unknown": "/r/none", "ask": "/c/c", "ask-leaver": "/c/c/leaver",
+		"leaver": "/r/" + string(b.leaver()), "forgotten": "/r/" + string(store.NewToken()) + "/stop", "forgotten-en": "/en/stop"} {
 		b.open(path)
 		check(name)
 	}

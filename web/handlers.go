@@ -26,7 +26,11 @@ func (p *Pages) landing(w http.ResponseWriter, r *http.Request, v *visit) {
 // form shows the form with what was typed and what needs another look.
 func (p *Pages) form(w http.ResponseWriter, r *http.Request, status int, v *visit, f Form, wrong []string, view string) {
 	nonce := p.forms.issue(w, r, v.token, forForm, p.overTLS(r))
-	p.page(w, r, status, "landing", v, page{Form: f, Wrong: wrong, Nonce: nonce, View: view, Code: p.code(r, v, f)})
+	name := "landing"
+	if p.o.AgencyForm != nil {
+		name = "handoff"
+	}
+	p.page(w, r, status, name, v, page{Form: f, Wrong: wrong, Nonce: nonce, View: view, Code: p.code(r, v, f)})
 }
 
 // code is the proof that the visitor brought for the typed address, or "". While
@@ -168,7 +172,7 @@ func (p *Pages) apply(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !p.sameAddress(v, f.Mail) {
 		method = "confirmed_address"
 	}
-	text := p.pages.consents[v.lang]
+	text := p.consent(v)
 	first := v.referral.State != store.OptedIn
 	var candidate store.PersonHash
 	if p.o.Candidate != nil {
@@ -296,6 +300,7 @@ func (p *Pages) failPage(w http.ResponseWriter, r *http.Request, status int, why
 func (p *Pages) page(w http.ResponseWriter, r *http.Request, status int, name string, v *visit, d page) {
 	d.Lang, d.Company, d.Path, d.Root, d.Static = v.lang, v.company.Name, v.prefix, root(r), v.static
 	d.Host, d.Referral, d.Style = r.Host, v.referral, stylePath
+	d.Consent, d.Tells, d.FormHost = p.consent(v), p.o.Tells, formHost(p.o.AgencyForm)
 	d.Days = int(p.o.LinkLife.Hours() / 24)
 	d.CanSee, d.CanMail = p.o.Open != nil, p.canMail(v)
 	d.Switch = strings.TrimPrefix(p.home(r, v, name), d.Root)
@@ -317,6 +322,8 @@ func (p *Pages) page(w http.ResponseWriter, r *http.Request, status int, name st
 // can be read by GET, else the one that its way began with.
 func (p *Pages) home(r *http.Request, v *visit, name string) string {
 	switch name {
+	case "forgotten":
+		return root(r) + "/stop"
 	case "about", "guide", "stop", "door":
 		return r.URL.Path
 	case "fail":

@@ -47,7 +47,7 @@ func (p *Pages) canMail(v *visit) bool { return p.o.Mailer != nil && v.company.M
 // send makes a mail and hands it over.
 func (p *Pages) send(ctx context.Context, v *visit, to string, l letter) error {
 	d := page{Lang: v.lang, Company: v.company.Name, Host: v.company.PublicURL.Host, Letter: l, Referral: v.referral,
-		At: p.o.Now()}
+		At: p.o.Now(), Consent: p.consent(v)}
 	html, err := p.pages.render("mail", d)
 	if err != nil {
 		return err

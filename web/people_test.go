@@ -471,6 +471,8 @@ func (f *fuzzStore) Withdraw(context.Context, string) (store.Referral, error) {
 	return f.ref, store.ErrWrongState
 }
 func (f *fuzzStore) Erase(context.Context, string) (store.Referral, error)      { return f.ref, nil }
+func (f *fuzzStore) Hold(context.Context, store.Held) error                     { return nil }
+func (f *fuzzStore) Suppress(context.Context, string, store.PersonHash) error   { return nil }
 func (f *fuzzStore) SetProfile(context.Context, string, []byte, []byte) error   { return nil }
 func (f *fuzzStore) Offer(context.Context, store.Offer) (store.Referral, error) { return f.ref, nil }
 func (f *fuzzStore) Confirm(context.Context, store.Token) error                 { return nil }

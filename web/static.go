@@ -12,7 +12,8 @@ import (
 )
 
 // The link of a company, /c/<company>, is for recruiting systems whose mails do
-// not pass a relay: it stands in the company's template, the same for everyone.
+// not pass a relay: it stands in the company's template, the same for everyone;
+// /c/<company>/leaver is that for people who leave the company.
 // The visitor types an address; the personal link goes there by mail. From there
 // on everything is as with a mail that was relayed, and nothing counts before.
 
@@ -38,14 +39,17 @@ func StaticLink(base *url.URL, company string) string {
 }
 
 // withCompany finds the company of the path; its own host only.
-func (p *Pages) withCompany(next func(http.ResponseWriter, *http.Request, *visit)) http.HandlerFunc {
+func (p *Pages) withCompany(kind string, next func(http.ResponseWriter, *http.Request, *visit)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{lang: language(r, ""), referral: store.Referral{Company: r.PathValue("company")}}
+		v := &visit{lang: language(r, ""), referral: store.Referral{Company: r.PathValue("company"), Kind: kind}}
 		if p.o.Offers == nil || p.o.Issuer == nil || !p.owner(v, r) || !p.canMail(v) {
 			p.failPage(w, r, http.StatusNotFound, "unknown")
 			return
 		}
 		v.static = root(r) + "/c/" + url.PathEscape(v.company.ID)
+		if kind == store.KindLeaver {
+			v.static += "/leaver"
+		}
 		next(w, r, v)
 	}
 }
@@ -99,7 +103,7 @@ func (p *Pages) offerByMail(ctx context.Context, v *visit, address string) error
 	id := v.company.ID
 	token := p.o.Issuer.Token(id, staticKey, address)
 	ref, err := p.o.Offers.Offer(ctx, store.Offer{Key: p.o.Issuer.Key(id, staticKey, address), Token: token, Company: id,
-		Person: p.o.Person(id, address), Kind: store.KindRejection, Rule: "static_link", Language: v.lang, Test: v.company.Test, Asked: true})
+		Person: p.o.Person(id, address), Kind: v.referral.Kind, Rule: "static_link", Language: v.lang, Test: v.company.Test, Asked: true})
 	switch {
 	case errors.Is(err, store.ErrOffered):
 		p.o.Logger.Info("link not sent", slog.String("company", id), slog.String("reason", "too many links"))

@@ -32,9 +32,10 @@ var stylePath = func() string {
 	return "/style-" + hex.EncodeToString(sum[:6]) + ".css"
 }()
 
-// consentVersion names the current consent texts. A text is never changed: a new
-// wording gets a new file and a new version, and the old one stays.
-const consentVersion = "2"
+// consentVersions name the current consent texts: optin for candidates, leaver
+// for people who leave, form for the agency's own form. A text is never changed: a
+// new wording gets a new file and a new version, and the old one stays.
+var consentVersions = map[string]string{"optin": "2", "leaver": "1", "form": "1"}
 
 // consentText is the text a candidate agrees to, as shown.
 type consentText struct {
@@ -49,7 +50,7 @@ type templates struct {
 	pages    map[string]map[string]*template.Template // language, page
 	plain    map[string]*texttemplate.Template        // language
 	texts    map[string]map[string]string             // language, key
-	consents map[string]consentText                   // language: the current text
+	consents map[string]consentText                   // family and language: the current text
 	agreed   map[string]consentText                   // id: every text
 }
 
@@ -65,14 +66,24 @@ type page struct {
 	Form                     Form
 	Wrong                    []string // fields and reasons, in the order of the page
 	Saved                    bool
-	CanSee, CanMail          bool // what is configured
-	Days                     int  // a link's life
+	CanSee, CanMail          bool   // what is configured
+	Tells                    bool   // the agency is told of corrections
+	FormHost                 string // of the agency's own form
+	Days                     int    // a link's life
 	Referral                 store.Referral
 	Letter                   letter
 	At                       time.Time
 	Agency                   Agency
 	Consent                  consentText  // the current text
 	Agreed                   *consentText // the text that was agreed to
+}
+
+// Key names the text for the programme that the page belongs to.
+func (p page) Key(key string) string {
+	if p.Referral.Kind == store.KindLeaver {
+		return key + "_leaver"
+	}
+	return key
 }
 
 func loadTemplates(agency Agency) (*templates, error) {
@@ -108,8 +119,10 @@ func (t *templates) loadConsents() error {
 			return err
 		}
 	}
-	for _, lang := range []string{"ja", "en"} {
-		t.consents[lang] = t.agreed["optin-"+lang+"-"+consentVersion]
+	for family, version := range consentVersions {
+		for _, lang := range []string{"ja", "en"} {
+			t.consents[family+"-"+lang] = t.agreed[family+"-"+lang+"-"+version]
+		}
 	}
 	return nil
 }
@@ -217,7 +230,7 @@ func (t *templates) text(lang, key string) (string, error) {
 
 // render makes the whole page before a byte of it is sent.
 func (t *templates) render(name string, p page) ([]byte, error) {
-	p.Agency, p.Consent = t.agency, t.consents[p.Lang]
+	p.Agency = t.agency
 	var b bytes.Buffer
 	err := t.pages[p.Lang][name].Execute(&b, p)
 	return b.Bytes(), err
@@ -225,7 +238,7 @@ func (t *templates) render(name string, p page) ([]byte, error) {
 
 // renderText makes the text part of a mail.
 func (t *templates) renderText(p page) (string, error) {
-	p.Agency, p.Consent = t.agency, t.consents[p.Lang]
+	p.Agency = t.agency
 	var b strings.Builder
 	err := t.plain[p.Lang].ExecuteTemplate(&b, "mail.txt", p)
 	return b.String(), err

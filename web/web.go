@@ -42,6 +42,8 @@ type Referrals interface {
 	Withdraw(ctx context.Context, id string) (store.Referral, error)
 	Erase(ctx context.Context, id string) (store.Referral, error)
 	SetProfile(ctx context.Context, id string, was, profile []byte) error
+	Hold(ctx context.Context, h store.Held) error
+	Suppress(ctx context.Context, company string, p store.PersonHash) error
 }
 
 // Company is one company whose candidates come here.
@@ -93,18 +95,23 @@ type Options struct {
 	Mailer Mailer
 	// Offers and Issuer serve the link of a company (/c/<company>), which also
 	// needs a Mailer. Without them there is none.
-	Offers   Offers
-	Issuer   Issuer
-	Secret   []byte           // signs the nonces of forms; 32 octets
-	LinkLife time.Duration    // shown to the candidate; default 90 days
-	Now      func() time.Time // default time.Now
-	Logger   *slog.Logger     // default: nothing is logged
+	Offers Offers
+	Issuer Issuer
+	// AgencyForm is the agency's own form. With it the pages take no data: they
+	// send the candidate there with a reference number.
+	AgencyForm *url.URL
+	Tells      bool             // the agency is told of corrections
+	Secret     []byte           // signs the nonces of forms; 32 octets
+	LinkLife   time.Duration    // shown to the candidate; default 90 days
+	Now        func() time.Time // default time.Now
+	Logger     *slog.Logger     // default: nothing is logged
 }
 
 // Pages is the handler of all pages. It is safe for concurrent use.
 type Pages struct {
 	o      Options
 	mux    *http.ServeMux
+	policy string // Content-Security-Policy
 	pages  *templates
 	views  *viewCounter
 	limits *limiter // forms of a token
@@ -142,6 +149,10 @@ func New(o Options) (*Pages, error) {
 	if p.typed, err = newAddresses(o.Secret, o.Now); err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
+	p.policy = "default-src 'self'; script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	if f := o.AgencyForm; f != nil { // browsers hold redirects of a form against it too
+		p.policy = strings.Replace(p.policy, "form-action 'self'", "form-action 'self' "+f.Scheme+"://"+f.Host, 1)
+	}
 	p.views = newViewCounter(o.Now, p.countView)
 	p.routes()
 	return p, nil
@@ -168,14 +179,22 @@ func (p *Pages) routes() {
 		p.mux.HandleFunc("GET "+lang+"/{$}", p.public("home"))
 		p.mux.HandleFunc("GET "+lang+"/about", p.public("about"))
 		p.mux.HandleFunc("GET "+lang+"/guide", p.public("guide"))
-		p.mux.HandleFunc("GET "+lang+"/c/{company}", p.withCompany(p.askAddress))
-		p.mux.HandleFunc("POST "+lang+"/c/{company}", p.withCompany(p.mailLink))
+		p.mux.HandleFunc("GET "+lang+"/stop", p.stopByAddress)
+		p.mux.HandleFunc("POST "+lang+"/stop", p.suppress)
+		for path, kind := range map[string]string{"/c/{company}": store.KindRejection, "/c/{company}/leaver": store.KindLeaver} {
+			p.mux.HandleFunc("GET "+lang+path, p.withCompany(kind, p.askAddress))
+			p.mux.HandleFunc("POST "+lang+path, p.withCompany(kind, p.mailLink))
+		}
 		link := lang + "/r/{token}"
 		p.mux.HandleFunc("GET "+link, p.withReferral(p.landing))
-		p.mux.HandleFunc("POST "+link, p.withReferral(p.review))
-		p.mux.HandleFunc("POST "+link+"/apply", p.withReferral(p.apply))
-		p.mux.HandleFunc("POST "+link+"/edit", p.withReferral(p.edit))
-		p.mux.HandleFunc("GET "+link+"/m/{code}", p.withReferral(p.confirmed))
+		if p.o.AgencyForm != nil {
+			p.mux.HandleFunc("POST "+link+"/form", p.withReferral(p.toForm))
+		} else {
+			p.mux.HandleFunc("POST "+link, p.withReferral(p.review))
+			p.mux.HandleFunc("POST "+link+"/apply", p.withReferral(p.apply))
+			p.mux.HandleFunc("POST "+link+"/edit", p.withReferral(p.edit))
+			p.mux.HandleFunc("GET "+link+"/m/{code}", p.withReferral(p.confirmed))
+		}
 		p.mux.HandleFunc("GET "+link+"/done", p.withReferral(p.done))
 		p.mux.HandleFunc("POST "+link+"/withdraw", p.withReferral(p.withdraw))
 		p.mux.HandleFunc("GET "+link+"/stop", p.withStop(p.stop))
@@ -205,7 +224,7 @@ const maxForm = 64 << 10
 // ServeHTTP sets what every answer carries, and keeps other sites out.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'self'; script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", p.policy)
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Robots-Tag", "noindex, nofollow, noarchive")
@@ -290,6 +309,9 @@ func (p *Pages) find(next func(http.ResponseWriter, *http.Request, *visit), even
 			return
 		case errors.Is(err, store.ErrExpired):
 			p.failPage(w, r, http.StatusGone, "expired")
+			return
+		case errors.Is(err, store.ErrNotFound) && evenExpired && r.Method != http.MethodPost && p.companyHere(r):
+			p.forgotten(w, r, http.StatusNotFound, nil)
 			return
 		case errors.Is(err, store.ErrNotFound):
 			p.failPage(w, r, http.StatusNotFound, "unknown")

@@ -442,10 +442,14 @@ func TestTextsAreComplete(t *testing.T) {
 // a new file and a new version.
 func TestConsentTextsNeverChange(t *testing.T) {
 	for id, want := range map[string]string{
-		"optin-ja-1": "34e210d522f31864cfce98bbd5541b92238eea8af4739fa33a2685311c7bb6c7",
-		"optin-ja-2": "8cd557fcb5f6674b3aae50ba5a7879c1cd483034537860f81f3154e27afde409",
-		"optin-en-2": "9bcc66d4d1e78aac4b59ce51c8048ca169b8d0c665ac51099b88834bc35344d2",
-		"optin-en-1": "6fffae9b63292234804648cc08432bb246a3438926de99cf7f7ca82dd7cbbcb4",
+		"optin-ja-1":  "34e210d522f31864cfce98bbd5541b92238eea8af4739fa33a2685311c7bb6c7",
+		"optin-ja-2":  "8cd557fcb5f6674b3aae50ba5a7879c1cd483034537860f81f3154e27afde409",
+		"optin-en-2":  "9bcc66d4d1e78aac4b59ce51c8048ca169b8d0c665ac51099b88834bc35344d2",
+		"leaver-ja-1": "ba39ddb4b5c52b3a2c3d0fba0e3d2005c7f8d0b1f303c176329d4976cb964b4f",
+		"leaver-en-1": "c0ebb845dedcc2114f8e95b07d7f235d0f6f70d1736b8000f8c39a5982294ce8",
+		"form-ja-1":   "59218e7a4f45efb84be20dfbf3d78ae47147a8931a26774e949396fa6f59ebdb",
+		"form-en-1":   "b69f6685b79d35ff00e577e74f00277b61bf71b4c5b4af3c44dc20d8517a338e",
+		"optin-en-1":  "6fffae9b63292234804648cc08432bb246a3438926de99cf7f7ca82dd7cbbcb4",
 	} {
 		text, err := loadConsent(id, Agency{Name: "N", Licence: "L", Address: "A"})
 		if err != nil {

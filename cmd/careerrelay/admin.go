@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"slices"
 	"time"
 
@@ -22,6 +23,7 @@ type admin struct {
 	report   func(context.Context) ([]reportRow, error)
 	observed func(context.Context) ([]observed, error)
 	pause    *killSwitch
+	pprof    bool // serve profiles
 }
 
 func (a admin) handler() http.Handler {
@@ -31,6 +33,11 @@ func (a admin) handler() http.Handler {
 	mux.HandleFunc("GET /observe", a.observeNow)
 	mux.Handle("POST /-/pause", a.pause)
 	mux.Handle("POST /-/resume", a.pause)
+	if a.pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	// A page in the admin's browser must not be able to reload or read us.
 	return http.NewCrossOriginProtection().Handler(mux)
 }

@@ -181,7 +181,9 @@ func TestMetricsInText(t *testing.T) {
 
 // TestDocumentedRequests: the admin listener knows the requests of its table.
 func TestDocumentedRequests(t *testing.T) {
-	handler := startServer(t).admin().handler()
+	a := startServer(t).admin()
+	a.pprof = true
+	handler := a.handler()
 	p := readPage(t, filepath.Join(docsFolder, "monitoring.md"))
 	rows := regexp.MustCompile("(?m)^\\| `(GET|POST) (/\\S+)` \\|").FindAllStringSubmatch(p.text, -1)
 	for _, row := range rows {

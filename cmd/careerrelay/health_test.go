@@ -32,7 +32,7 @@ func TestHealth(t *testing.T) {
 func TestMetricsListener(t *testing.T) {
 	r := newRelay(t)
 	address := freeAddress(t)
-	r.write(t, strings.Replace(r.text(), "  admin:", "  metrics: "+address+"\n  admin:", 1))
+	r.write(t, strings.Replace(r.text(), "  admin:", "  metrics: "+address+"\n  admin:", 1)+"\npprof: true\n")
 	r.serve(t)
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/report": 404, "/debug/pprof/": 404, "/": 404} {
 		if code, body := answer(t)(http.Get("http://" + address + path)); code != want {
@@ -41,5 +41,23 @@ func TestMetricsListener(t *testing.T) {
 	}
 	if code, _ := answer(t)(http.Post("http://"+address+"/-/reload", "", nil)); code != http.StatusNotFound {
 		t.Errorf("POST reload = %d, want 404", code)
+	}
+}
+
+// TestProfiles: on the admin listener alone, and only if the configuration says so.
+func TestProfiles(t *testing.T) {
+	for text, want := range map[string]int{"": 404, "\npprof: true\n": 200} {
+		r := newRelay(t)
+		r.write(t, r.text()+text)
+		s := r.serve(t)
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile?seconds=1"} {
+			if code, _ := s.get(t, path); code != want {
+				t.Errorf("%q: GET %s = %d, want %d", text, path, code, want)
+			}
+			if code, body := answer(t)(http.Get("http://" + s.web + path)); code == 200 && strings.Contains(body, "goroutine") {
+				t.Errorf("the pages serve %s", path)
+			}
+		}
+		s.end(t)
 	}
 }

@@ -32,6 +32,7 @@ var allowedImports = map[string][]string{
 	"configs":         {"rewrite"},
 	"dashboard":       {"store"},
 	"cmd/careerrelay": {"agency", "configs", "dashboard", "rewrite", "smtp", "store", "store/bolt", "store/engine", "store/postgres", "web"},
+	"browsertest":     {},
 }
 
 type listed struct {

@@ -78,7 +78,7 @@ var completions = []struct {
 	line []string // what was typed; the last word is the one to complete
 	want []string
 }{
-	{"command", []string{"careerrelay", "exp"}, []string{"explain"}},
+	{"command", []string{"careerrelay", "expl"}, []string{"explain"}},
 	{"flag", []string{"careerrelay", "serve", "--c"}, []string{"--config"}},
 	{"values of a flag", []string{"careerrelay", "sample", "--wordings", ""}, []string{"en", "ja"}},
 	{"values of an argument", []string{"careerrelay", "completion", "f"}, []string{"fish"}},
@@ -144,13 +144,15 @@ func completeInFish(t *testing.T, program, script string, line []string) string 
 func completeInZsh(t *testing.T, program, script string, line []string) string {
 	t.Helper()
 	const typist = `
-zmodload zsh/zpty
+zmodload zsh/zpty zsh/zselect
 zpty z ` + "`" + `which zsh` + "`" + ` -f -i
 says() { local all= part; while [[ $all != *$1* ]]; do zpty -r z part || return 1; all+=$part; done; print -r -- $all >&3 }
 zpty -w z "PS1=; unsetopt zle_bracketed_paste 2>/dev/null; autoload -Uz compinit; compinit -u -D; source '$1'; zstyle ':completion:*' format ''"
 zpty -w z "compadd() { local -a w; builtin compadd -O w \"\$@\"; print -rl -- \"<\${(@)^w}>\" >> '$2'; builtin compadd \"\$@\" }; print rea''dy"
 says ready 3>/dev/null
 zpty -w -n z "$3"$'\t'
+# Keys that wait would end the completion: the next ones only after its first word.
+while [[ ! -s $2 ]] && (( SECONDS < 20 )); do zselect -t 2; done
 zpty -w -n z $'\x15'"print do''ne"$'\n'
 says done 3>/dev/null
 zpty -d z

@@ -335,7 +335,7 @@ func (s *server) companyIDs() []string {
 }
 
 func (s *server) admin() admin {
-	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report, observed: s.observed, pause: s.pause}
+	return admin{registry: s.registry, ready: s.ready, reload: s.reloader.reload, report: s.report, observed: s.observed, pause: s.pause, pprof: s.config.Pprof}
 }
 
 func (s *server) observed(ctx context.Context) ([]observed, error) {

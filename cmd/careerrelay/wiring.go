@@ -141,10 +141,20 @@ func (s *server) newPages(c *configs.Config) (*web.Pages, error) {
 	return web.New(web.Options{
 		Candidate: candidate,
 		Companies: companies, Referrals: s.store, Person: s.keys.Person, Seal: s.sealer.Seal, Open: s.sealer.Open, Secret: s.pageKey,
+		AgencyForm: agencyForm(c), Tells: c.Agency.Webhook.URL.Host != "",
 		Mailer: s.mailer, Offers: s.store, Issuer: s.keys,
 		LinkLife: time.Duration(c.LinkLife), Logger: s.log,
 		Agency: agencyOf(c.Agency),
 	})
+}
+
+// agencyForm is the agency's own form; nil if candidates register on the pages.
+func agencyForm(c *configs.Config) *url.URL {
+	if c.Agency.Form.Host == "" {
+		return nil
+	}
+	form := c.Agency.Form.URL
+	return &form
 }
 
 // agencyOf is the agency as the pages show it.
