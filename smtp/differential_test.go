@@ -61,7 +61,7 @@ func TestDifferential(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ours := codes(converse(t, proxy, tc.octets))
+			ours := codes(converse(t, proxy, tc.octets, nil))
 			var messages []string
 			for _, d := range u.got() {
 				messages = append(messages, body(t, d.message))

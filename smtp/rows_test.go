@@ -105,6 +105,11 @@ var promised = []struct {
 		"TLS 1.2 and later":               {"TestTLSVersions"},
 		"certificates read again at once": {"TestCertificateChanges"},
 	}},
+	{"peers as they are", map[string][]string{
+		"swaks, msmtp, Python smtplib": {"TestPeers/swaks", "TestPeers/msmtp", "TestPeers/smtplib, STARTTLS and login"},
+		"Postfix":                      {"TestPostfix", "TestPostfixEnvelope"},
+		"Haraka, before and behind":    {"TestHaraka/client", "TestHaraka/upstream"},
+	}},
 	{"stamp and signatures", map[string][]string{
 		"every message has it":                   {"TestPassUnedited", "TestEdit"},
 		"keyed over Message-ID, time, company":   {"TestStamp"},

@@ -10,6 +10,7 @@ import (
 
 // StartHaraka starts a Haraka that passes each message on to a port of this
 // machine before it answers, and returns where it listens. It ends with the test.
+// (Clients that may relay would have their mail queued but for enable_outbound.)
 // Without Haraka the test is skipped, everywhere: no distribution has it.
 func StartHaraka(t testing.TB, port string) string {
 	t.Helper()
@@ -23,7 +24,7 @@ func StartHaraka(t testing.TB, port string) string {
 	}
 	for name, text := range map[string]string{
 		"smtp.ini": "listen=" + addr + "\nnodes=0\n", "plugins": "relay\nqueue/smtp_forward\n", "relay.ini": "[relay]\nacl=true\n",
-		"relay_acl_allow": "127.0.0.1/32\n", "smtp_forward.ini": "host=127.0.0.1\nport=" + port + "\n", "databytes": "100000000\n",
+		"relay_acl_allow": "127.0.0.1/32\n", "smtp_forward.ini": "host=127.0.0.1\nport=" + port + "\nenable_outbound=true\n", "databytes": "100000000\n",
 		"me": "haraka.example\n", "connection.ini": "[main]\n[max]\nbytes=100000000\n[haproxy]\n[headers]\n[uuid]\nbanner_chars=6\n[message]\ngreeting[]=Haraka\nhelo=Haraka\nclose=bye\n", "loglevel": "ERROR\n", "log.ini": "[main]\nlevel=ERROR\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "config", name), []byte(text), 0o644); err != nil {
