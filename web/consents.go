@@ -20,8 +20,7 @@ func ConsentTexts(agency Agency) ([]ConsentText, error) {
 	}
 	var all []ConsentText
 	for _, id := range slices.Sorted(maps.Keys(t.agreed)) {
-		one := t.agreed[id]
-		all = append(all, ConsentText{one.ID, one.SHA256, one.Body})
+		all = append(all, ConsentText(t.agreed[id]))
 	}
 	return all, nil
 }
