@@ -230,6 +230,9 @@ func (p *Pages) withdraw(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !p.allowed(w, r, v) {
 		return
 	}
+	if !p.noted(w, r, v, "withdraw") {
+		return
+	}
 	if _, err := p.o.Referrals.Withdraw(r.Context(), v.referral.ID); errors.Is(err, store.ErrWrongState) {
 		p.failPage(w, r, http.StatusConflict, "closed")
 		return

@@ -111,11 +111,25 @@ func (p *Pages) saveData(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.trouble(w, r, "seal profile", err)
 		return
 	}
+	if !p.noted(w, r, v, "correct") {
+		return
+	}
 	if err := p.o.Referrals.SetProfile(r.Context(), v.referral.ID, v.referral.Consent.Profile, box); err != nil {
 		p.noProfile(w, r, err)
 		return
 	}
 	p.showData(w, r, http.StatusOK, v, f, nil, true)
+}
+
+// noted writes into the journal what a person asks for, before it is done. What
+// cannot be noted is not done.
+func (p *Pages) noted(w http.ResponseWriter, r *http.Request, v *visit, action string) bool {
+	_, err := p.o.Referrals.Note(r.Context(), store.Note{Kind: store.NoteRequest, Actor: "candidate", Action: action,
+		Company: v.company.ID, Referral: v.referral.ID})
+	if err != nil {
+		p.trouble(w, r, "note a request", err)
+	}
+	return err == nil
 }
 
 func (p *Pages) noProfile(w http.ResponseWriter, r *http.Request, err error) {
@@ -188,7 +202,9 @@ func (p *Pages) exportJSON(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.trouble(w, r, "export data", err)
 		return
 	}
-	p.download(w, "application/json", "my-data.json", b.Bytes())
+	if p.noted(w, r, v, "export") {
+		p.download(w, "application/json", "my-data.json", b.Bytes())
+	}
 }
 
 // exportText gives the data for a reader.
@@ -203,7 +219,9 @@ func (p *Pages) exportText(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.trouble(w, r, "export data", err)
 		return
 	}
-	p.download(w, "text/plain; charset=utf-8", "my-data.txt", b)
+	if p.noted(w, r, v, "export") {
+		p.download(w, "text/plain; charset=utf-8", "my-data.txt", b)
+	}
 }
 
 func (p *Pages) download(w http.ResponseWriter, kind, name string, b []byte) {
@@ -221,6 +239,9 @@ func (p *Pages) erase(w http.ResponseWriter, r *http.Request, v *visit) {
 			return
 		}
 		p.showData(w, r, http.StatusUnprocessableEntity, v, f, []string{"sure"}, false)
+		return
+	}
+	if !p.noted(w, r, v, "erase") {
 		return
 	}
 	if _, err := p.o.Referrals.Erase(r.Context(), v.referral.ID); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -221,6 +222,20 @@ func TestOwnData(t *testing.T) {
 	}
 	if status, body = s.do("GET", s.path(), nil); status == http.StatusOK || strings.Contains(body, "佐藤") {
 		t.Errorf("after erasure: %d %s", status, body)
+	}
+	notes, err := s.store.Notes(t.Context(), store.NoteQuery{Kind: store.NoteRequest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []string // newest first
+	for _, n := range notes {
+		if n.Actor != "candidate" || n.Referral == "" || n.Company == "" || n.Detail != "" {
+			t.Errorf("note %+v", n)
+		}
+		asked = append(asked, n.Action)
+	}
+	if want := []string{"erase", "export", "export", "correct"}; !slices.Equal(asked, want) {
+		t.Errorf("the journal has %q, want %q", asked, want)
 	}
 }
 
@@ -474,6 +489,7 @@ func (f *fuzzStore) Erase(context.Context, string) (store.Referral, error)      
 func (f *fuzzStore) Hold(context.Context, store.Held) error                     { return nil }
 func (f *fuzzStore) Suppress(context.Context, string, store.PersonHash) error   { return nil }
 func (f *fuzzStore) SetProfile(context.Context, string, []byte, []byte) error   { return nil }
+func (f *fuzzStore) Note(_ context.Context, n store.Note) (store.Note, error)   { return n, nil }
 func (f *fuzzStore) Offer(context.Context, store.Offer) (store.Referral, error) { return f.ref, nil }
 func (f *fuzzStore) Confirm(context.Context, store.Token) error                 { return nil }
 

@@ -42,6 +42,7 @@ type Referrals interface {
 	Withdraw(ctx context.Context, id string) (store.Referral, error)
 	Erase(ctx context.Context, id string) (store.Referral, error)
 	SetProfile(ctx context.Context, id string, was, profile []byte) error
+	Note(ctx context.Context, n store.Note) (store.Note, error)
 	Hold(ctx context.Context, h store.Held) error
 	Suppress(ctx context.Context, company string, p store.PersonHash) error
 }
