@@ -3,7 +3,6 @@ package packaging
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -190,8 +189,8 @@ func useTraced(t *testing.T, r root, uid, gid uint32, before []string) string {
 		t.Errorf("check of the packaged configuration: %v\n%s", err, out)
 	}
 	upstream := smtptest.NewUpstream(t, smtptest.Options{})
-	mail := freeAddress(t)
-	text := strings.NewReplacer("127.0.0.1:2525", mail, "127.0.0.1:8080", freeAddress(t), "127.0.0.1:9090", freeAddress(t),
+	mail := smtptest.FreeAddr(t)
+	text := strings.NewReplacer("127.0.0.1:2525", mail, "127.0.0.1:8080", smtptest.FreeAddr(t), "127.0.0.1:9090", smtptest.FreeAddr(t),
 		"127.0.0.1:2526", upstream.Addr(), "mode: observe", "mode: insert").Replace(r.read(t, file))
 	r.write(t, file, text)
 
@@ -298,16 +297,6 @@ func sendRejection(t *testing.T, addr string) {
 		"C: RCPT TO:<alex.morgan@mail.example.com>", "S: 250 *", "C: DATA", "S: 354 *")
 	c.Send(string(mail))
 	c.Talk("C: .", "S: 250 *", "C: QUIT", "S: 221 *")
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func read(t *testing.T, file string) string {

@@ -75,12 +75,12 @@ func TestImage(t *testing.T) {
 		t.Errorf("USER %s: want numbers, which runAsNonRoot can check", byName["USER"].rest)
 	}
 	upstream := smtptest.NewUpstream(t, smtptest.Options{})
-	mail := freeAddress(t)
+	mail := smtptest.FreeAddr(t)
 	if err := os.MkdirAll(r.path("etc/careerrelay"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r.write(t, "etc/careerrelay/careerrelay.yaml", strings.NewReplacer("0.0.0.0:2525", mail, "0.0.0.0:8080", freeAddress(t),
-		"127.0.0.1:9090", freeAddress(t), "0.0.0.0:9091", freeAddress(t), "smtp://smtp.sample.example.jp:587", "smtp+insecure://"+upstream.Addr(),
+	r.write(t, "etc/careerrelay/careerrelay.yaml", strings.NewReplacer("0.0.0.0:2525", mail, "0.0.0.0:8080", smtptest.FreeAddr(t),
+		"127.0.0.1:9090", smtptest.FreeAddr(t), "0.0.0.0:9091", smtptest.FreeAddr(t), "smtp://smtp.sample.example.jp:587", "smtp+insecure://"+upstream.Addr(),
 		"10.0.0.0/8", "127.0.0.0/8", "mode: observe", "mode: insert").Replace(read(t, "kubernetes/base/careerrelay.yaml")))
 
 	command := append(byName["ENTRYPOINT"].list(t), byName["CMD"].list(t)...)

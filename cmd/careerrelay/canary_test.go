@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/careerrelay/careerrelay/smtp/smtptest"
 	gosmtp "github.com/emersion/go-smtp"
 )
 
@@ -50,7 +51,7 @@ func TestCanaries(t *testing.T) {
 	t.Parallel()
 	r := newRelay(t)
 	box := startBox(t)
-	closed := freeAddress(t) // the agency does not answer: what it is to get stays in the queue
+	closed := smtptest.FreeAddr(t) // the agency does not answer: what it is to get stays in the queue
 	must(t, os.WriteFile(filepath.Join(r.dir, "hook"), []byte("whsec_"+base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{9}, 32))), 0o600))
 	text := strings.NewReplacer("127.0.0.1:2526", box.address, "agency:  ",
 		"log: {level: debug}\nagency:\n  webhook: {url: \"http://"+closed+"/hook\", secret: hook}\n  ").Replace(r.text())

@@ -19,6 +19,7 @@ import (
 
 	"github.com/careerrelay/careerrelay/configs"
 	"github.com/careerrelay/careerrelay/dashboard"
+	"github.com/careerrelay/careerrelay/smtp/smtptest"
 )
 
 // withDashboard starts a relay with one user of each role; the password is
@@ -27,7 +28,7 @@ func withDashboard(t *testing.T) (s *server, base string) {
 	t.Helper()
 	r := newRelay(t)
 	hash := strings.TrimSpace(wantRun(t, 0, "secret\n", "hash", "--dashboard").stdout)
-	desk := freeAddress(t)
+	desk := smtptest.FreeAddr(t)
 	text := strings.Replace(r.text(), "  admin: ", "  dashboard: "+desk+"\n  admin: ", 1) + "\ndashboard:\n  public_url: http://" + desk + "/admin\n  users:\n"
 	for _, role := range []string{"hr", "it", "agency", "auditor"} {
 		text += fmt.Sprintf("    - {name: %s, role: %[1]s, hash: %q}\n", role, hash)

@@ -27,7 +27,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{relay: newRelay(t), smtps: freeAddress(t), authority: smtptest.NewAuthority(t)}
+	w := &world{relay: newRelay(t), smtps: smtptest.FreeAddr(t), authority: smtptest.NewAuthority(t)}
 	w.mail = smtptest.NewUpstream(t, smtptest.Options{TLS: w.authority.Server(t, "localhost")})
 	w.pages = w.serve(t, func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Write([]byte("<p>Is this mail ours? Licence 13-ユ-000000</p>"))
@@ -145,7 +145,7 @@ func TestDoctorFinds(t *testing.T) {
 		{"relay not running", func(*testing.T, *world) {}, "running relay", warning, "careerrelay serve"},
 		{"nobody listens", func(*testing.T, *world) {}, "listener", warning, "start the relay"},
 		{"upstream gone", func(t *testing.T, w *world) {
-			w.swap("smtp://localhost:"+port(t, w.mail.Addr()), "smtp://localhost:"+port(t, freeAddress(t)))
+			w.swap("smtp://localhost:"+port(t, w.mail.Addr()), "smtp://localhost:"+port(t, smtptest.FreeAddr(t)))
 		}, "upstream", failed, "firewall"},
 		{"upstream without STARTTLS", func(t *testing.T, w *world) {
 			w.swap("smtp://localhost:"+port(t, w.mail.Addr()), "smtp://localhost:"+port(t, smtptest.NewUpstream(t, smtptest.Options{}).Addr()))

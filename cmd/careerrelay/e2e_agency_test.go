@@ -18,6 +18,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/careerrelay/careerrelay/smtp/smtptest"
 	"github.com/careerrelay/careerrelay/store"
 )
 
@@ -46,7 +47,7 @@ type agencyMessage struct {
 }
 
 func newAgencySystem(t *testing.T) *agencySystem {
-	a := &agencySystem{t: t, secret: "the agency's webhook secret", token: "thetokenoftheagencysprogram", api: freeAddress(t), ids: map[string]int{}}
+	a := &agencySystem{t: t, secret: "the agency's webhook secret", token: "thetokenoftheagencysprogram", api: smtptest.FreeAddr(t), ids: map[string]int{}}
 	a.hook = httptest.NewServer(http.HandlerFunc(a.take))
 	t.Cleanup(a.hook.Close)
 	return a

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/careerrelay/careerrelay/smtp/smtptest"
 )
 
 // TestHealth asks a running relay and one that is not there.
@@ -31,7 +33,7 @@ func TestHealth(t *testing.T) {
 // tells more.
 func TestMetricsListener(t *testing.T) {
 	r := newRelay(t)
-	address := freeAddress(t)
+	address := smtptest.FreeAddr(t)
 	r.write(t, strings.Replace(r.text(), "  admin:", "  metrics: "+address+"\n  admin:", 1)+"\npprof: true\n")
 	r.serve(t)
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/report": 404, "/debug/pprof/": 404, "/": 404} {

@@ -115,7 +115,7 @@ func startDoor(t *testing.T, door string) (*hop, *smtptest.Postfix) {
 		return h, smtptest.StartPostfix(t, smtptest.PostfixOptions{Domain: "front.example", Relayhost: "[127.0.0.1]:" + port(t, h.mailbox.Addr), Main: eightBit})
 	}
 	h.mailbox = smtptest.StartPostfix(t, smtptest.PostfixOptions{Domain: candidateDomain, Main: eightBit})
-	h.write(t, strings.Replace(h.text(), "127.0.0.1:2526", freeAddress(t), 1))
+	h.write(t, strings.Replace(h.text(), "127.0.0.1:2526", smtptest.FreeAddr(t), 1))
 	return h, h.mailbox
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/careerrelay/careerrelay/configs"
+	"github.com/careerrelay/careerrelay/smtp/smtptest"
 	"github.com/careerrelay/careerrelay/store/bolt"
 )
 
@@ -43,7 +44,7 @@ type relay struct {
 
 func newRelay(t *testing.T) *relay {
 	t.Helper()
-	r := &relay{dir: t.TempDir(), smtp: freeAddress(t), web: freeAddress(t), admin: freeAddress(t)}
+	r := &relay{dir: t.TempDir(), smtp: smtptest.FreeAddr(t), web: smtptest.FreeAddr(t), admin: smtptest.FreeAddr(t)}
 	r.file = filepath.Join(r.dir, "careerrelay.yaml")
 	r.write(t, r.text())
 	return r
@@ -59,17 +60,6 @@ func (r *relay) write(t *testing.T, text string) {
 	if err := os.WriteFile(r.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// freeAddress is a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // running is a relay that serves inside the test.

@@ -16,7 +16,7 @@ import (
 // another one, where a certificate is demanded.
 func newRelayTLS(t *testing.T, ca *smtptest.Authority) (r *relay, smtps string) {
 	t.Helper()
-	r, smtps = newRelay(t), freeAddress(t)
+	r, smtps = newRelay(t), smtptest.FreeAddr(t)
 	smtptest.WriteFiles(t, r.dir, ca.Issue(t, "relay.example"))
 	if err := os.WriteFile(filepath.Join(r.dir, "ca.pem"), ca.PEM(), 0o600); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ func StartHaraka(t testing.TB, port string) string {
 	if err != nil {
 		t.Skip("Haraka is not installed")
 	}
-	addr, dir := freeAddr(t), t.TempDir()
+	addr, dir := FreeAddr(t), t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "config"), 0o755); err != nil {
 		t.Fatalf("make folder: %v", err)
 	}

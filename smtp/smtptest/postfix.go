@@ -60,7 +60,7 @@ func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 		o.Domain = "mail.example"
 	}
 	dir := postfixDir(t)
-	p := &Postfix{Addr: freeAddr(t), Reinjection: freeAddr(t), dir: dir, mail: filepath.Join(dir, "mail")}
+	p := &Postfix{Addr: FreeAddr(t), Reinjection: FreeAddr(t), dir: dir, mail: filepath.Join(dir, "mail")}
 	p.configure(t, o)
 	t.Cleanup(func() { p.cleanUp(t) }) // a start that fails may leave daemons
 	p.run(t, "start")
@@ -119,17 +119,6 @@ func postfixDir(t testing.TB) string {
 		t.Fatalf("open folder: %v", err)
 	}
 	return dir
-}
-
-// freeAddr is a loopback address where nothing listened a moment ago.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen: %v", err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (p *Postfix) configure(t testing.TB, o PostfixOptions) {
