@@ -60,7 +60,7 @@ func TestImage(t *testing.T) {
 		t.Errorf("the image is built on %s, want scratch", from)
 	}
 	if os.Getuid() != 0 {
-		t.Skip("needs root: the program runs below another root, as another user")
+		smtptest.Missing(t, "no root: the program runs below another root, as another user")
 	}
 	r := root{filepath.Join(t.TempDir(), "image")}
 	makeIn(t, "..", built, "binary")

@@ -28,7 +28,7 @@ var essential = []string{"sh", "cat", "chown", "chmod", "install", "rmdir", "get
 func newRoot(t *testing.T, more ...string) root {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root: dpkg changes owners and roots")
+		smtptest.Missing(t, "no root: dpkg changes owners and roots")
 	}
 	r := root{filepath.Join(t.TempDir(), "root")}
 	for _, dir := range []string{"etc", "tmp", "var/lib/dpkg/info", "var/lib/dpkg/updates", "var/log", "run", "proc", "dev", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64"} {

@@ -49,7 +49,7 @@ func VerifyDKIM(t testing.TB, records map[string]string, mails ...[]byte) [][]DK
 	line, _, _ := strings.Cut(string(script), "\n")
 	python := strings.Fields(strings.TrimPrefix(line, "#!")) // the Python that has the module
 	if err := exec.Command(python[0], append(python[1:], "-c", "import dkim, nacl")...).Run(); err != nil {
-		missing(t, "dkimpy or PyNaCl is not installed")
+		Missing(t, "dkimpy or PyNaCl is not installed")
 	}
 	job, err := json.Marshal(map[string]any{"records": records, "mails": mails})
 	if err != nil {

@@ -48,13 +48,13 @@ const postfixProgram = "/usr/sbin/postfix"
 func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 	t.Helper()
 	if _, err := os.Stat(postfixProgram); err != nil {
-		missing(t, "Postfix is not installed")
+		Missing(t, "Postfix is not installed")
 	}
 	if os.Geteuid() != 0 {
-		missing(t, "Postfix starts for root only")
+		Missing(t, "Postfix starts for root only")
 	}
 	if _, err := user.Lookup("postfix"); err != nil {
-		missing(t, "there is no user postfix")
+		Missing(t, "there is no user postfix")
 	}
 	if o.Domain == "" {
 		o.Domain = "mail.example"
@@ -92,13 +92,14 @@ func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		missing(t, name+" is not installed")
+		Missing(t, name+" is not installed")
 	}
 	return path
 }
 
-// missing skips the test, but not where everything is meant to be there.
-func missing(t testing.TB, reason string) {
+// Missing skips the test for what is not there, and fails it where everything is
+// meant to be (CI=true).
+func Missing(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("%s, and CI=true wants it", reason)
